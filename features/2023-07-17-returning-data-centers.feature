@@ -1,0 +1,55 @@
+@incident:2023-07-17
+Feature: Data centers returning from maintenance
+
+  Three data centers come back with isolates that kept a setting from the time when they were out of service. Whatever they own
+  fails, in every data center of their regions, and nothing says why.
+
+  Rule: as it happened
+    Background:
+      Given the topology "kv-2023-07" with its traffic
+      And every data center runs build "kv-2023-07"
+      And data centers "MEL01", "VIE02" and "JNB01" go down for maintenance at 20:52 and return at 21:52
+
+    Scenario: a sliver of the world's traffic, nearly a fifth of one customer's
+      When it is 00:09 the next day
+      Then R1-1 and R1-2 hold
+      And R1-3, R1-4, R1-5 and R1-10 hold
+
+    Scenario: switching the new backend off in one data center helps its region only
+      When it is 00:09 the next day
+      And the new backend is switched off in "MEL01"
+      And it is 02:26
+      Then R1-6 holds
+
+    Scenario: it lasts until the new backend is switched off everywhere
+      When it is 00:09 the next day
+      And the new backend is switched off in "MEL01"
+      And it is 13:51
+      And the new backend is switched off everywhere
+      And it is 14:51
+      Then R1-7 and R1-8 hold
+
+  Rule: with the safeguards that would have prevented it
+    Background:
+      Given the topology "kv-2023-07" with its traffic
+      And data centers "MEL01", "VIE02" and "JNB01" go down for maintenance at 20:52 and return at 21:52
+
+    Scenario: with every safeguard the return goes unnoticed
+      Given every data center runs the current build
+      When it is 22:52
+      Then R1-h1 holds
+
+    Scenario: without the request's own env, the gate keeps unfit data centers out
+      Given every data center runs the current build without "request-scoped-env"
+      When it is 22:52
+      Then R1-h3 holds
+
+    Scenario: without the gate as well, failing owners are quarantined
+      Given every data center runs the current build without "request-scoped-env", "return-gate" and "owner-fallback"
+      When it is 22:52
+      Then R1-h4 holds
+
+    Scenario: without the quarantine as well, the next owner answers
+      Given every data center runs the current build without "request-scoped-env", "return-gate" and "owner-quarantine"
+      When it is 22:52
+      Then R1-h5 holds

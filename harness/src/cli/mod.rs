@@ -1,0 +1,163 @@
+//! The command line. Data goes to standard output, everything else to standard error.
+
+mod check;
+mod judge;
+mod list;
+mod plan;
+mod run;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::feature::{Library, Selection};
+use crate::runs;
+use crate::spec::Scenario;
+use crate::spec::problem::Problem;
+
+/// Replays incidents of a key-value service and judges what on-call would have seen.
+#[derive(Debug, Parser)]
+#[command(name = "relapse", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Incidents, controls and behaviors, by id
+    List,
+    /// Finds what is wrong in features, topologies, builds and incidents, without running anything
+    Check(Chosen),
+    /// The compiled timeline and expectations, without running anything
+    Plan(Chosen),
+    /// Every sentence that a feature file may contain
+    Steps,
+    /// Replays and judges
+    Run(run::Run),
+    /// Judges the recordings of an earlier `run --out` again, by the features as they are now
+    Judge {
+        /// The folder that was given to `run --out`, or one run of it
+        dir: PathBuf,
+    },
+    /// One run, in this process
+    #[command(hide = true)]
+    LabRun {
+        spec: PathBuf,
+        #[arg(long)]
+        seed: u64,
+        #[arg(long)]
+        hash: String,
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+struct Chosen {
+    /// Beginnings of ids (2023-07-17), or paths of feature files; none means all
+    #[arg(value_name = "ID|PATH")]
+    ids: Vec<String>,
+    /// Only scenarios whose tags fit, such as "@control and not @slow"
+    #[arg(long, value_name = "EXPR")]
+    tags: Option<String>,
+}
+
+impl Chosen {
+    fn selection(&self) -> Selection {
+        Selection { ids: self.ids.clone(), tags: self.tags.clone() }
+    }
+}
+
+/// Parses the command line and does what it says.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // What cannot be printed cannot be helped.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Specification } else { Exit::Pass };
+        }
+    };
+    if let Command::LabRun { spec, seed, hash, out } = &cli.command {
+        return match runs::lab_run(spec, *seed, hash, out) {
+            Ok(()) => Exit::Pass,
+            Err(error) => complain(&error, Exit::Environment),
+        };
+    }
+    let root = match root() {
+        Ok(root) => root,
+        Err(error) => return complain(&error, Exit::Specification),
+    };
+    match cli.command {
+        Command::List => list::list(&root),
+        Command::Check(chosen) => check::check(&root, &chosen),
+        Command::Plan(chosen) => plan::plan(&root, &chosen),
+        Command::Steps => list::steps(),
+        Command::Run(run) => run::run(&root, &run),
+        Command::Judge { dir } => judge::judge(&root, &dir),
+        Command::LabRun { .. } => Exit::Pass,
+    }
+}
+
+/// The nearest folder, from here upwards, that holds `features`.
+fn root() -> Result<PathBuf, String> {
+    let here = std::env::current_dir().map_err(|error| format!("no current folder: {error}"))?;
+    here.ancestors()
+        .find(|folder| folder.join("features").is_dir())
+        .map(Path::to_path_buf)
+        .ok_or_else(|| format!("there is no folder \"features\" in {} or above it", here.display()))
+}
+
+/// The chosen scenarios, or everything that is wrong.
+fn scenarios(root: &Path, chosen: &Chosen) -> Result<Vec<Scenario>, Exit> {
+    let library = library(root, chosen)?;
+    library.select(root, &chosen.selection()).map_err(|problem| tell(&[problem]))
+}
+
+/// Every feature of the repository, and any other file that was named.
+fn library(root: &Path, chosen: &Chosen) -> Result<Library, Exit> {
+    let elsewhere: Vec<String> = chosen
+        .ids
+        .iter()
+        .filter(|id| id.ends_with(".feature") && Path::new(id).is_file())
+        .map(|id| path_from(root, id))
+        .collect();
+    let library = if !elsewhere.is_empty() && elsewhere.len() == chosen.ids.len() {
+        Library::read_files(root, elsewhere)
+    } else {
+        Library::read(root)
+    };
+    if library.problems.is_empty() { Ok(library) } else { Err(tell(&library.problems)) }
+}
+
+fn path_from(root: &Path, path: &str) -> String {
+    let absolute = std::fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
+    let root = std::fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf());
+    absolute.strip_prefix(&root).unwrap_or(&absolute).display().to_string()
+}
+
+fn tell(problems: &[Problem]) -> Exit {
+    for problem in problems {
+        err(&problem.to_string());
+    }
+    let n = problems.len();
+    complain(&format!("{n} problem{} in the specification", if n == 1 { "" } else { "s" }), Exit::Specification)
+}
+
+fn complain(message: &str, exit: Exit) -> Exit {
+    err(&format!("relapse: {message}"));
+    exit
+}
+
+/// Prints a line of data. A reader that has gone (`| head`) is no error.
+fn out(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Prints a line for people.
+fn err(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

@@ -1,0 +1,73 @@
+//! `relapse plan`.
+
+use std::path::Path;
+
+use super::{Chosen, out, scenarios};
+use crate::exit::Exit;
+use crate::runs;
+use crate::spec::expectation::Check;
+use crate::spec::{Scenario, time};
+
+pub(super) fn plan(root: &Path, chosen: &Chosen) -> Exit {
+    let scenarios = match scenarios(root, chosen) {
+        Ok(scenarios) => scenarios,
+        Err(exit) => return exit,
+    };
+    for scenario in &scenarios {
+        out(&text(scenario));
+    }
+    let runs = runs::distinct(&scenarios, 1, "");
+    let seconds: f64 = runs.iter().map(|run| run.spec.end.since(run.spec.start).as_secs_f64()).sum();
+    let requests: f64 = runs
+        .iter()
+        .map(|run| {
+            run.spec.end.since(run.spec.start).as_secs_f64() * run.spec.topology.traffic.requests_per_s
+        })
+        .sum();
+    let span = time::format_duration(std::time::Duration::from_secs_f64(seconds));
+    out(&format!(
+        "{} scenarios, {} distinct runs, {span} of incident time, about {requests:.0} requests",
+        scenarios.len(),
+        runs.len()
+    ));
+    Exit::Pass
+}
+
+/// One scenario's plan.
+fn text(scenario: &Scenario) -> String {
+    let spec = &scenario.spec;
+    let mut lines = vec![scenario.title(), format!("  {}", scenario.place)];
+    let dcs = spec.topology.dcs.len();
+    let noise = if spec.noise { "with noise" } else { "without noise" };
+    lines.push(format!(
+        "  {dcs} data centers, {} requests a second {noise}; build {}",
+        spec.topology.traffic.requests_per_s, spec.build.id
+    ));
+    for (dc, build) in &spec.builds {
+        lines.push(format!("  {dc} runs build {}", build.id));
+    }
+    lines.push(format!("  {}  start", time::format(spec.start)));
+    for planned in &spec.timeline {
+        lines.push(format!("  {}  {}", time::format(planned.at), planned.action.text()));
+    }
+    lines.push(format!("  {}  end", time::format(spec.end)));
+    for expectation in &scenario.expectations {
+        lines.push(format!("  expects {}: {}", expectation.title, expectation.says));
+        lines.extend(expectation.checks.iter().map(|check| format!("    {}", check_text(check))));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn check_text(check: &Check) -> String {
+    let unit = Some(check.measure.unit());
+    let number = |value: f64| crate::report::number(value, unit);
+    let bound = match (check.bound.min, check.bound.max) {
+        (Some(min), Some(max)) => format!("{} to {}", number(min), number(max)),
+        (Some(min), None) => format!("at least {}", number(min)),
+        (None, Some(max)) => format!("at most {}", number(max)),
+        (None, None) => String::new(),
+    };
+    let (from, to) = (time::format(check.window.from), time::format(check.window.to));
+    format!("{}: {bound}, {from} to {to}", check.measure.label())
+}

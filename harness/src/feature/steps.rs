@@ -1,0 +1,192 @@
+//! Every sentence that a feature file may contain: flat functions with one attribute each, so that editors find them.
+//!
+//! Given sets the shape, When adds to the timeline, Then adds an expectation. A step tells the world one fact; what that
+//! means, and whether it contradicts another, the world knows.
+
+use cucumber::{given, then, when};
+
+use super::parameters::{Clock, Percent, Quoted, QuotedList, Rows, Span, Status};
+use super::table;
+use super::world::World;
+use crate::spec::expectation::{Bound, Measure, Scope};
+
+// The shape: topology, traffic, builds.
+
+#[given(expr = "the topology {dc} with its traffic")]
+fn topology(world: &mut World, name: Quoted) {
+    world.topology(&name.0, true);
+}
+
+#[given(expr = "the topology {dc} with its traffic and without noise")]
+fn topology_without_noise(world: &mut World, name: Quoted) {
+    world.topology(&name.0, false);
+}
+
+#[given(expr = "the replay starts at {clock}")]
+fn replay_starts(world: &mut World, at: Clock) {
+    world.start(&at.0);
+}
+
+#[given(expr = "customers send {float} requests a second")]
+fn requests_a_second(world: &mut World, number: f64) {
+    world.requests_per_s(number);
+}
+
+#[given(expr = "every data center runs build {dc}")]
+fn every_dc_runs(world: &mut World, build: Quoted) {
+    world.build_everywhere(&build.0);
+}
+
+#[given(expr = "every data center runs the current build")]
+fn every_dc_runs_current(world: &mut World) {
+    world.build_everywhere("current");
+}
+
+#[given(expr = "every data center runs the current build without {dcs}")]
+fn every_dc_runs_without(world: &mut World, safeguards: QuotedList) {
+    world.build_without(&safeguards.0);
+}
+
+#[given(expr = "data center(s) {dcs} run(s) build {dc}")]
+fn dcs_run(world: &mut World, dcs: QuotedList, build: Quoted) {
+    world.build_in(&dcs.0, &build.0);
+}
+
+#[given(expr = "data center(s) {dcs} go(es) down for maintenance at {clock} and return(s) at {clock}")]
+fn maintenance(world: &mut World, dcs: QuotedList, down: Clock, back: Clock) {
+    world.maintenance(&dcs.0, &down.0, &back.0);
+}
+
+// The timeline.
+
+#[when(expr = "it is {clock}")]
+fn it_is(world: &mut World, at: Clock) {
+    world.go_to(&at.0);
+}
+
+#[when(expr = "{duration} pass(es)")]
+fn time_passes(world: &mut World, span: Span) {
+    world.wait(span.0);
+}
+
+#[when(expr = "the new backend is switched off in {dcs}")]
+fn backend_off_in(world: &mut World, dcs: QuotedList) {
+    world.new_backend_in(&dcs.0, false);
+}
+
+#[when(expr = "the new backend is switched on in {dcs}")]
+fn backend_on_in(world: &mut World, dcs: QuotedList) {
+    world.new_backend_in(&dcs.0, true);
+}
+
+#[when(expr = "the new backend is switched off everywhere")]
+fn backend_off(world: &mut World) {
+    world.new_backend(false);
+}
+
+#[when(expr = "the new backend is switched on everywhere")]
+fn backend_on(world: &mut World) {
+    world.new_backend(true);
+}
+
+#[when(expr = "namespace {dc} is enrolled in the new backend")]
+fn enroll(world: &mut World, namespace: Quoted) {
+    world.enroll(&namespace.0, true);
+}
+
+#[when(expr = "namespace {dc} is taken off the new backend")]
+fn take_off(world: &mut World, namespace: Quoted) {
+    world.enroll(&namespace.0, false);
+}
+
+#[when(expr = "data center {dc} crashes")]
+fn crashes(world: &mut World, dc: Quoted) {
+    world.crash(&dc.0);
+}
+
+#[when(expr = "data center {dc} is started again")]
+fn started_again(world: &mut World, dc: Quoted) {
+    world.start_again(&dc.0);
+}
+
+#[when(expr = "these faults act for {duration}:")]
+fn faults_act(world: &mut World, span: Span, step: &cucumber::gherkin::Step) {
+    table::faults(world, span.0, step);
+}
+
+// Expectations.
+
+#[then(expr = "{rows} hold(s)")]
+fn rows_hold(world: &mut World, rows: Rows) {
+    world.rows(&rows.0);
+}
+
+#[then(expr = "the share of failed requests stays below {percent}")]
+fn failures_below(world: &mut World, percent: Percent) {
+    world.expect(Measure::ErrorShare { scope: Scope::default() }, Bound::at_most(percent.0));
+}
+
+#[then(expr = "the share of failed requests in data center {dc} is above {percent}")]
+fn failures_above_in(world: &mut World, dc: Quoted, percent: Percent) {
+    let scope = world.in_dc(&dc.0);
+    world.expect(Measure::ErrorShare { scope }, Bound::at_least(percent.0));
+}
+
+#[then(expr = "the share of failed requests in data center {dc} stays below {percent}")]
+fn failures_below_in(world: &mut World, dc: Quoted, percent: Percent) {
+    let scope = world.in_dc(&dc.0);
+    world.expect(Measure::ErrorShare { scope }, Bound::at_most(percent.0));
+}
+
+#[then(expr = "no request fails")]
+fn nothing_fails(world: &mut World) {
+    world.expect(Measure::Failures { scope: Scope::default() }, Bound::at_most(0.0));
+}
+
+#[then(expr = "the share of answers {status} in data center {dc} is between {percent} and {percent}")]
+fn status_between(world: &mut World, status: Status, dc: Quoted, least: Percent, most: Percent) {
+    let scope = world.in_dc(&dc.0);
+    let bound = Bound { min: Some(least.0), max: Some(most.0) };
+    world.expect(Measure::StatusShare { status: status.0, scope }, bound);
+}
+
+#[then(expr = "the median latency in data center {dc} is between {duration} and {duration}")]
+fn latency_between(world: &mut World, dc: Quoted, least: Span, most: Span) {
+    let scope = world.in_dc(&dc.0);
+    let ms = |span: Span| span.0.as_secs_f64() * 1_000.0;
+    let bound = Bound { min: Some(ms(least)), max: Some(ms(most)) };
+    world.expect(Measure::LatencyMs { quantile: 0.5, scope }, bound);
+}
+
+#[then(expr = "at least {int} requests were sent")]
+fn requests_sent(world: &mut World, least: u32) {
+    let bound = Bound::at_least(f64::from(least));
+    world.expect(Measure::Requests { scope: Scope::default() }, bound);
+}
+
+/// The sentences as they are written above: the attributes of this very file.
+pub fn sentences() -> Vec<(&'static str, &'static str)> {
+    include_str!("steps.rs")
+        .lines()
+        .filter_map(|line| {
+            let (keyword, rest) = line.strip_prefix("#[")?.split_once("(expr = \"")?;
+            Some((keyword, rest.strip_suffix("\")]")?))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_stays_small_and_every_step_is_listed() {
+        use cucumber::codegen::{WorldInventory, inventory};
+        let written = sentences().len();
+        let registered = inventory::iter::<<World as WorldInventory>::Given>().count()
+            + inventory::iter::<<World as WorldInventory>::When>().count()
+            + inventory::iter::<<World as WorldInventory>::Then>().count();
+        assert_eq!(written, registered);
+        assert!(written <= 45, "{written} steps: say it with fewer");
+    }
+}

@@ -1,0 +1,127 @@
+//! The table of faults.
+
+use std::time::Duration;
+
+use cucumber::gherkin::Step;
+use kv_node::env::Listener;
+use kv_node::ids::{Peer, Region};
+
+use super::world::World;
+use crate::spec::Action;
+use crate::spec::fault::{Fault, FaultKind, Who};
+use crate::spec::problem::Problem;
+use crate::spec::time::parse_duration;
+
+const COLUMNS: [&str; 5] = ["fault", "from", "to", "amount", "share"];
+const KINDS: [&str; 7] =
+    ["latency", "jitter", "loss", "reset", "partition", "strip header", "status"];
+
+/// Reads the table `| fault | from | to | amount | share |` below a step and adds its rows to the timeline.
+pub(super) fn faults(world: &mut World, span: Duration, step: &Step) {
+    let Some((header, rows)) = step.table.as_ref().and_then(|table| table.rows.split_first()) else {
+        let problem = world.problem("a table of faults is missing below this step");
+        world.report(problem.hint(format!("| {} |", COLUMNS.join(" | "))));
+        return;
+    };
+    if header.iter().map(String::as_str).ne(COLUMNS) {
+        let problem = world.problem("this is no table of faults");
+        world.report(problem.hint(format!("its first line is | {} |", COLUMNS.join(" | "))));
+        return;
+    }
+    for (at, row) in rows.iter().enumerate() {
+        world.at_table_row(step, at + 1);
+        match fault(world, row) {
+            Ok(fault) => world.act(Action::Fault { fault, for_s: span.as_secs() }),
+            Err(problem) => world.report(problem),
+        }
+    }
+    world.at_step(step);
+}
+
+fn fault(world: &World, row: &[String]) -> Result<Fault, Problem> {
+    let [kind, from, to, amount, share] = row else {
+        return Err(world.problem("this line has not as many cells as the first one"));
+    };
+    let probability = match share.trim_end_matches(['%', ' ']).parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => percent / 100.0,
+        _ => return Err(world.problem(format!("\"{share}\" is no share, such as 10 %"))),
+    };
+    let (to, listener) = to_of(world, to)?;
+    Ok(Fault { kind: kind_of(world, kind, amount)?, from: who(world, from)?, to, listener, probability })
+}
+
+fn kind_of(world: &World, kind: &str, amount: &str) -> Result<FaultKind, Problem> {
+    let ms = || {
+        parse_duration(amount)
+            .and_then(|d| u64::try_from(d.as_millis()).ok())
+            .ok_or_else(|| world.problem(format!("\"{amount}\" is no duration, such as 250 ms")))
+    };
+    match kind {
+        "latency" => Ok(FaultKind::Latency { ms: ms()? }),
+        "jitter" => Ok(FaultKind::Jitter { ms: ms()? }),
+        "loss" => Ok(FaultKind::Loss),
+        "reset" => Ok(FaultKind::Reset),
+        "partition" => Ok(FaultKind::Partition),
+        "strip header" if amount.is_empty() => {
+            Err(world.problem("which header is stripped stands in the column amount"))
+        }
+        "strip header" => Ok(FaultKind::StripHeader { name: amount.to_lowercase() }),
+        "status" => match amount.parse() {
+            Ok(status @ 200..=599) => Ok(FaultKind::Status { status }),
+            _ => Err(world.problem(format!("\"{amount}\" is no status, such as 503"))),
+        },
+        _ => Err(world.problem(format!("there is no fault \"{kind}\"")).did_you_mean(kind, KINDS)),
+    }
+}
+
+fn who(world: &World, text: &str) -> Result<Who, Problem> {
+    match text {
+        "anyone" => return Ok(Who::Anyone),
+        "clients" => return Ok(Who::Clients),
+        "stores" => return Ok(Who::Stores),
+        _ => {}
+    }
+    let Some(topology) = world.known_topology() else {
+        return Err(world.problem("the topology comes before the faults"));
+    };
+    if let Some(region) = text.strip_prefix("region ") {
+        let region = Region::from(region);
+        if topology.regions.contains_key(&region) {
+            return Ok(Who::Region(region));
+        }
+        let known = topology.regions.keys().map(Region::as_str);
+        let problem = world.problem(format!("there is no region \"{region}\""));
+        return Err(problem.did_you_mean(region.as_str(), known));
+    }
+    let peer = Peer::from(text);
+    if topology.region_of(&peer).is_some() {
+        return Ok(Who::Peer(peer));
+    }
+    let known: Vec<&str> = topology
+        .dcs
+        .keys()
+        .map(kv_node::ids::Dc::as_str)
+        .chain(topology.stores.keys().map(Peer::as_str))
+        .chain(["anyone", "clients", "stores", "control"])
+        .collect();
+    Err(world.problem(format!("there is no peer \"{text}\"")).did_you_mean(text, known))
+}
+
+/// The receiving end: a peer, and after a colon the listener if only one is meant.
+fn to_of(world: &World, text: &str) -> Result<(Who, Option<Listener>), Problem> {
+    let (peer, listener) = match text.rsplit_once(':') {
+        Some((peer, listener)) => (peer, Some(listener)),
+        None => (text, None),
+    };
+    let listener = match listener {
+        None => None,
+        Some("rest") => Some(Listener::Rest),
+        Some("tier") => Some(Listener::Tier),
+        Some("admin") => Some(Listener::Admin),
+        Some(other) => {
+            let problem = world.problem(format!("there is no listener \"{other}\""));
+            return Err(problem.did_you_mean(other, ["rest", "tier", "admin"]));
+        }
+    };
+    Ok((who(world, peer)?, listener))
+}

@@ -1,0 +1,460 @@
+//! The builder of one spec. Steps tell it facts; it knows when a fact contradicts another.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cucumber::gherkin::{Step, StepType};
+use kv_node::ids::{BuildId, Dc, Namespace};
+use kv_node::safeguards::{Build, Safeguard};
+
+use super::catalog::Catalog;
+use crate::spec::expectation::{Basis, Bound, Check, Expectation, Measure, Scope, Window};
+use crate::spec::problem::Problem;
+use crate::spec::time::{self, IncidentTime};
+use crate::spec::topology::Topology;
+use crate::spec::{Action, Planned, Spec};
+
+/// What the steps of one scenario have said so far.
+#[derive(Debug, Default, cucumber::World)]
+pub struct World {
+    catalog: Arc<Catalog>,
+    incident: Option<String>,
+    file: String,
+    line: usize,
+    text: String,
+    block: Option<StepType>,
+    topology: Option<Topology>,
+    noise: bool,
+    build: Option<Build>,
+    builds: BTreeMap<Dc, Build>,
+    start: Option<IncidentTime>,
+    now: Option<IncidentTime>,
+    block_from: Option<IncidentTime>,
+    timeline: Vec<(Planned, usize)>,
+    expectations: Vec<Expectation>,
+    looks_until: Vec<(String, IncidentTime, usize)>,
+    problems: Vec<Problem>,
+}
+
+impl World {
+    /// An empty spec of a feature in `file`, about an incident where it has one.
+    pub(super) fn of(catalog: Arc<Catalog>, file: &str, incident: Option<String>) -> Self {
+        let mut world = Self { catalog, file: file.to_owned(), incident, ..Self::default() };
+        let start = world
+            .incident
+            .as_ref()
+            .and_then(|id| world.catalog.incidents.get(id))
+            .and_then(|truth| truth.moments.get("start").copied());
+        world.set_start(start);
+        world
+    }
+
+    /// Turns to a step: what is wrong from now on is wrong there.
+    pub(super) fn at_step(&mut self, step: &Step) {
+        self.line = step.position.line;
+        self.text.clone_from(&step.value);
+        if self.block != Some(step.ty) {
+            if step.ty == StepType::Given && !self.timeline_is_new() {
+                let problem = self.problem("a Given after a When or a Then: the shape is set first");
+                self.report(problem.hint("move it up, into the Background or before the first When"));
+            }
+            if step.ty == StepType::When {
+                self.block_from = self.now;
+            }
+            self.block = Some(step.ty);
+        }
+    }
+
+    /// A scenario's first When begins a block of its own, whatever the background ended with.
+    pub(super) fn end_background(&mut self) {
+        if self.block != Some(StepType::Given) {
+            self.block = self.block.map(|_| StepType::Then);
+        }
+        self.block_from = self.now;
+    }
+
+    /// Turns to a line of a step's table.
+    pub(super) fn at_table_row(&mut self, step: &Step, row: usize) {
+        self.line = step.table.as_ref().map_or(step.position.line, |t| t.position.line + row);
+    }
+
+    /// A problem at the present line, not yet reported.
+    pub(super) fn problem(&self, message: impl Into<String>) -> Problem {
+        Problem::new(self.file.as_str(), self.line, message)
+    }
+
+    /// Reports a problem.
+    pub(super) fn report(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// Whether no When has said anything yet.
+    fn timeline_is_new(&self) -> bool {
+        self.now == self.start
+    }
+
+    pub(super) fn known_topology(&self) -> Option<&Topology> {
+        self.topology.as_ref()
+    }
+
+    // The shape.
+
+    pub(super) fn topology(&mut self, name: &str, noise: bool) {
+        self.noise = noise;
+        match self.catalog.topologies.get(name) {
+            Some(topology) => self.topology = Some(topology.clone()),
+            None => {
+                let known = self.catalog.topologies.keys().map(String::as_str);
+                let problem = self
+                    .problem(format!("there is no sound topology \"{name}\""))
+                    .did_you_mean(name, known);
+                self.report(problem);
+            }
+        }
+    }
+
+    pub(super) fn start(&mut self, text: &str) {
+        match time::parse(text) {
+            Some(at) => self.set_start(Some(at)),
+            None => {
+                let problem = self.problem(format!("\"{text}\" names no day"));
+                self.report(problem.hint("write it as 2023-07-17 21:52"));
+            }
+        }
+    }
+
+    fn set_start(&mut self, at: Option<IncidentTime>) {
+        (self.start, self.now, self.block_from) = (at, at, at);
+    }
+
+    pub(super) fn requests_per_s(&mut self, number: f64) {
+        match &mut self.topology {
+            Some(topology) if number > 0.0 => topology.traffic.requests_per_s = number,
+            Some(_) => {
+                let problem = self.problem(format!("{number} requests a second are none"));
+                self.report(problem);
+            }
+            None => self.topology_first(),
+        }
+    }
+
+    pub(super) fn build_everywhere(&mut self, name: &str) {
+        self.build = self.known_build(name);
+    }
+
+    pub(super) fn build_without(&mut self, safeguards: &[String]) {
+        let mut build = Build::current();
+        for name in safeguards {
+            match Safeguard::from_name(name) {
+                Some(safeguard) => {
+                    build.lacks.insert(safeguard);
+                }
+                None => {
+                    let problem = self
+                        .problem(format!("there is no safeguard \"{name}\""))
+                        .did_you_mean(name, Safeguard::ALL.map(Safeguard::name));
+                    self.report(problem);
+                }
+            }
+        }
+        let lacks: Vec<&str> = build.lacks.iter().map(|lack| lack.name()).collect();
+        build.id = BuildId::from(format!("current-without-{}", lacks.join("-")));
+        self.build = Some(build);
+    }
+
+    pub(super) fn build_in(&mut self, dcs: &[String], name: &str) {
+        let Some(build) = self.known_build(name) else { return };
+        for dc in self.known_dcs(dcs) {
+            self.builds.insert(dc, build.clone());
+        }
+    }
+
+    pub(super) fn maintenance(&mut self, dcs: &[String], down: &str, back: &str) {
+        let Some(start) = self.started() else { return };
+        let (Some(down), Some(back)) = (self.resolve(down, start), self.resolve(back, start)) else {
+            return;
+        };
+        if back <= down {
+            let problem = self.problem("they return before they go down");
+            self.report(problem);
+        }
+        for dc in self.known_dcs(dcs) {
+            self.plan(down, Action::Maintenance { dc: dc.clone() });
+            self.plan(back, Action::Return { dc });
+        }
+    }
+
+    // The timeline.
+
+    pub(super) fn go_to(&mut self, text: &str) {
+        let Some(now) = self.started() else { return };
+        if let Some(at) = self.resolve(text, now) {
+            if at < now {
+                let reached = time::format(now);
+                let problem = self.problem(format!("time goes backwards: it is {reached} already"));
+                self.report(problem);
+            }
+            self.now = Some(at);
+        }
+    }
+
+    pub(super) fn wait(&mut self, span: Duration) {
+        if let Some(now) = self.started() {
+            self.now = Some(now.after(span));
+        }
+    }
+
+    pub(super) fn new_backend_in(&mut self, dcs: &[String], on: bool) {
+        for dc in self.known_dcs(dcs) {
+            self.act(Action::NewBackendIn { dc, on });
+        }
+    }
+
+    pub(super) fn new_backend(&mut self, on: bool) {
+        self.act(Action::NewBackend { on });
+    }
+
+    pub(super) fn enroll(&mut self, name: &str, on: bool) {
+        let Some(topology) = &self.topology else { return self.topology_first() };
+        let namespace = Namespace::from(name);
+        if topology.namespaces.iter().any(|about| about.id == namespace) {
+            self.act(Action::Enroll { namespace, on });
+        } else {
+            let known = topology.namespaces.iter().map(|about| about.id.as_str());
+            let problem = self
+                .problem(format!("there is no namespace \"{name}\" in the topology"))
+                .did_you_mean(name, known);
+            self.report(problem);
+        }
+    }
+
+    pub(super) fn crash(&mut self, dc: &str) {
+        for dc in self.known_dcs(&[dc.to_owned()]) {
+            self.act(Action::Crash { dc });
+        }
+    }
+
+    pub(super) fn start_again(&mut self, dc: &str) {
+        for dc in self.known_dcs(&[dc.to_owned()]) {
+            self.act(Action::Start { dc });
+        }
+    }
+
+    /// Plans an action for now.
+    pub(super) fn act(&mut self, action: Action) {
+        if let Some(now) = self.started() {
+            self.plan(now, action);
+        }
+    }
+
+    fn plan(&mut self, at: IncidentTime, action: Action) {
+        self.timeline.push((Planned { at, action }, self.line));
+    }
+
+    // Expectations.
+
+    pub(super) fn rows(&mut self, ids: &[String]) {
+        let Some(incident) = self.incident.clone() else {
+            let problem = self.problem("a row is cited, but the feature is about no incident");
+            self.report(problem.hint("tag the feature with @incident:<id>"));
+            return;
+        };
+        let catalog = self.catalog.clone();
+        let Some(truth) = catalog.incidents.get(&incident) else { return };
+        for id in ids {
+            let Some(row) = truth.rows.get(id) else {
+                let problem = self
+                    .problem(format!("incident {incident} has no row {id}"))
+                    .did_you_mean(id, truth.rows.keys().map(String::as_str));
+                self.report(problem);
+                continue;
+            };
+            self.looks_until.push((id.clone(), row.needs_until, self.line));
+            self.expectations.push(row.expectation(id, self.line));
+        }
+    }
+
+    /// Expects a measure over the time since the When block before this step.
+    pub(super) fn expect(&mut self, measure: Measure, bound: Bound) {
+        let (Some(from), Some(to)) = (self.block_from, self.started()) else { return };
+        if from >= to {
+            let problem = self.problem("no time has passed since the When before this step");
+            self.report(problem.hint("add: And 10 minutes pass"));
+            return;
+        }
+        let check = Check { measure, window: Window { from, to }, bound, basis: Basis::Assumed };
+        self.expectations.push(Expectation {
+            title: format!("line {}", self.line),
+            says: self.text.clone(),
+            line: self.line,
+            checks: vec![check],
+        });
+    }
+
+    pub(super) fn in_dc(&mut self, dc: &str) -> Scope {
+        let dcs = self.known_dcs(&[dc.to_owned()]).into_iter().collect();
+        Scope { dcs, ..Scope::default() }
+    }
+
+    // The end.
+
+    /// The spec and its expectations, or everything that is wrong.
+    pub(super) fn finish(mut self, line: usize) -> Result<(Spec, Vec<Expectation>), Vec<Problem>> {
+        self.line = line;
+        self.check_timeline();
+        let end = self.now.unwrap_or_default();
+        for (row, until, line) in std::mem::take(&mut self.looks_until) {
+            if until > end {
+                self.line = line;
+                let (until, end) = (time::format(until), time::format(end));
+                let problem = self.problem(format!("{row} looks as far as {until}; the scenario ends at {end}"));
+                self.report(problem.hint("let the last When say how late it is then"));
+            }
+        }
+        self.line = line;
+        let (Some(topology), Some(start)) = (self.topology.clone(), self.start) else {
+            if self.problems.is_empty() {
+                let problem = self.problem("the scenario names no topology or no start");
+                self.report(problem.hint("begin with: Given the topology \"small\" with its traffic"));
+            }
+            return Err(self.problems);
+        };
+        if end <= start && self.problems.is_empty() {
+            let problem = self.problem("no time passes in this scenario");
+            self.report(problem.hint("add: When 10 minutes pass"));
+        }
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        let spec = Spec {
+            topology,
+            noise: self.noise,
+            build: self.build.unwrap_or_else(Build::current),
+            builds: self.builds,
+            start,
+            end,
+            timeline: self.timeline.into_iter().map(|(planned, _)| planned).collect(),
+        };
+        Ok((spec, self.expectations))
+    }
+
+    fn check_timeline(&mut self) {
+        self.timeline.sort_by_key(|(planned, _)| planned.at);
+        let timeline = self.timeline.clone();
+        let end = self.now.unwrap_or_default();
+        let mut down: BTreeMap<String, bool> = BTreeMap::new();
+        for (at, (planned, line)) in timeline.iter().enumerate() {
+            self.line = *line;
+            let earlier = &timeline[..at];
+            let subject = planned.action.subject();
+            let contradicted = earlier.iter().find(|(other, _)| {
+                subject.is_some() && other.at == planned.at && other.action.subject() == subject
+            });
+            if let (Some((other, other_line)), Some(subject)) = (contradicted, &subject) {
+                let clock = time::format(planned.at);
+                let problem = if other.action == planned.action {
+                    self.problem(format!("said twice: line {other_line} says the same of {subject} at {clock}"))
+                } else {
+                    let (a, b) = (planned.action.text(), other.action.text());
+                    self.problem(format!("\"{a}\" contradicts line {other_line}, \"{b}\", at {clock}"))
+                };
+                self.report(problem.hint("keep one of the two, or let time pass between them"));
+            } else if let Some(wrong) = out_of_order(&planned.action, &mut down) {
+                let problem = self.problem(wrong);
+                self.report(problem);
+            }
+            if planned.at >= end {
+                let problem = self.problem(format!(
+                    "this happens at {}, when the scenario has ended",
+                    time::format(planned.at)
+                ));
+                self.report(problem.hint("let the last When say how late it is then"));
+            }
+        }
+    }
+
+    // What names mean.
+
+    fn known_build(&mut self, name: &str) -> Option<Build> {
+        let build = self.catalog.builds.get(name).cloned();
+        if build.is_none() {
+            let problem = self
+                .problem(format!("there is no build \"{name}\""))
+                .did_you_mean(name, self.catalog.builds.keys().map(String::as_str));
+            self.report(problem);
+        }
+        build
+    }
+
+    fn known_dcs(&mut self, names: &[String]) -> Vec<Dc> {
+        let Some(topology) = &self.topology else {
+            self.topology_first();
+            return Vec::new();
+        };
+        let mut known = Vec::new();
+        let mut unknown = Vec::new();
+        for name in names {
+            let dc = Dc::from(name.as_str());
+            if topology.dcs.contains_key(&dc) {
+                known.push(dc);
+            } else {
+                unknown.push(
+                    self.problem(format!("there is no data center \"{name}\" in the topology"))
+                        .did_you_mean(name, topology.dcs.keys().map(Dc::as_str)),
+                );
+            }
+        }
+        self.problems.extend(unknown);
+        known
+    }
+
+    fn topology_first(&mut self) {
+        // Where the topology is misspelt, that has been said, and nothing that follows from it is news.
+        if self.problems.is_empty() {
+            let problem = self.problem("the topology is not known yet");
+            self.report(problem.hint("begin with: Given the topology \"small\" with its traffic"));
+        }
+    }
+
+    fn started(&mut self) -> Option<IncidentTime> {
+        if self.now.is_none() && self.problems.is_empty() {
+            let problem = self.problem("it is not said when the replay starts");
+            self.report(problem.hint("add: Given the replay starts at 2023-07-10 09:00"));
+        }
+        self.now
+    }
+
+    /// The moment that a clock time means: the first such time from `from` on, or on the day after the start.
+    fn resolve(&mut self, text: &str, from: IncidentTime) -> Option<IncidentTime> {
+        let start = self.start?;
+        let day = |moment: IncidentTime| time::format(time::midnight(moment))[..10].to_owned();
+        let a_day = Duration::from_hours(24);
+        let at = if let Some(clock) = text.strip_suffix(" the next day") {
+            time::parse(&format!("{} {clock}", day(start.after(a_day))))
+        } else if text.len() > 5 {
+            time::parse(text)
+        } else {
+            time::parse(&format!("{} {text}", day(from)))
+                .map(|at| if at < from { at.after(a_day) } else { at })
+        };
+        if at.is_none() {
+            let problem = self.problem(format!("\"{text}\" is no time of day"));
+            self.report(problem.hint("write it as 21:52, 00:09 the next day, or 2023-07-18 00:09"));
+        }
+        at
+    }
+}
+
+/// Whether an action asks for a state that is there already.
+fn out_of_order(action: &Action, down: &mut BTreeMap<String, bool>) -> Option<String> {
+    let (key, goes_down, text) = match action {
+        Action::Maintenance { dc } => (format!("service {dc}"), true, "in maintenance"),
+        Action::Return { dc } => (format!("service {dc}"), false, "in service"),
+        Action::Crash { dc } => (format!("node {dc}"), true, "down"),
+        Action::Start { dc } => (format!("node {dc}"), false, "up"),
+        _ => return None,
+    };
+    let was_down = down.insert(key, goes_down).unwrap_or(false);
+    (was_down == goes_down).then(|| format!("{}, but it is {text} already", action.text()))
+}

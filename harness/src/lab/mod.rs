@@ -1,0 +1,111 @@
+//! Labs: where a specification becomes a recording.
+//!
+//! A [`Lab`] is synchronous and owns its runtime. [`drive`] is the same for every lab: it lets time pass and applies the
+//! timeline. Nothing but a spec goes in and nothing but a recording comes out.
+
+pub mod sim;
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::recording::RecordingWriter;
+use crate::spec::time::IncidentTime;
+use crate::spec::{Action, Spec};
+
+/// Ties an action to its witness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ActionId(pub u64);
+
+/// Why a lab cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// The runtime could not be built: look at the machine.
+    #[error("the lab's runtime does not start: {0}")]
+    Runtime(std::io::Error),
+    /// A node refuses its configuration: a spec that compiled should not lead here.
+    #[error("a node does not start: {0}")]
+    Node(#[from] kv_node::StartError),
+    /// Something panicked outside of every exception boundary: a bug in the node or in the lab.
+    #[error("{0} background tasks panicked")]
+    Panicked(u64),
+    /// The action names something that is not there.
+    #[error("{0} is not in this lab")]
+    Unknown(String),
+    /// The lab has not been started.
+    #[error("the lab has not been started")]
+    NotStarted,
+    /// The recording cannot be written: look at the disk.
+    #[error("the recording cannot be written to {0}: {1}")]
+    Write(String, std::io::Error),
+}
+
+/// A place to run a spec.
+pub trait Lab {
+    /// Builds everything that the spec describes, at its start.
+    fn start(&mut self, spec: &Spec) -> Result<(), LabError>;
+    /// Lets time pass. The only place where it does.
+    fn advance(&mut self, until: IncidentTime) -> Result<(), LabError>;
+    /// Begins an action now.
+    fn apply(&mut self, action: &Action) -> Result<ActionId, LabError>;
+    /// How far it is.
+    fn progress(&self) -> Progress;
+    /// Ends the run and hands over what was recorded.
+    fn finish(self: Box<Self>) -> Result<RecordingWriter, LabError>;
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Progress {
+    /// Incident time, in microseconds since 1970.
+    pub at: IncidentTime,
+    /// Requests sent so far.
+    pub requests: u64,
+    /// Failures so far.
+    pub failures: u64,
+}
+
+/// How much incident time passes between two reports of progress.
+const STRIDE: Duration = Duration::from_mins(5);
+
+/// Runs a spec in a lab.
+pub fn drive(
+    mut lab: Box<dyn Lab>,
+    spec: &Spec,
+    mut report: impl FnMut(Progress),
+) -> Result<RecordingWriter, LabError> {
+    lab.start(spec)?;
+    report(lab.progress());
+    let mut now = spec.start;
+    let mut advance = |lab: &mut dyn Lab, until: IncidentTime| -> Result<(), LabError> {
+        while now < until {
+            now = now.after(STRIDE).min(until);
+            lab.advance(now)?;
+            report(lab.progress());
+        }
+        Ok(())
+    };
+    for planned in spec.timeline.iter().filter(|planned| planned.at < spec.end) {
+        advance(lab.as_mut(), planned.at)?;
+        lab.apply(&planned.action)?;
+    }
+    advance(lab.as_mut(), spec.end)?;
+    lab.finish()
+}
+
+/// Runs a spec in the simulated lab and writes its recording; returns its size and the last progress.
+pub fn run_simulated(
+    spec: &Spec,
+    seed: u64,
+    folder: &Path,
+    mut report: impl FnMut(Progress),
+) -> Result<(u64, Progress), LabError> {
+    let mut last = Progress::default();
+    let recording = drive(Box::new(sim::Simulated::new(seed)), spec, |progress| {
+        last = progress;
+        report(progress);
+    })?;
+    let size = recording
+        .write(folder, spec, seed)
+        .map_err(|error| LabError::Write(folder.display().to_string(), error))?;
+    Ok((size, last))
+}

@@ -1,0 +1,296 @@
+//! Customers: open-loop traffic from every region, and the clients that send it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Uri};
+use kv_node::api::rest;
+use kv_node::env::{Chance, Listener, Network, Stream};
+use kv_node::ids::{Dc, Name, Peer, Region};
+
+use super::World;
+use super::doors::{Recorder, Seeds, SimClock, TaskSet};
+use super::truth::{Sent, Truth};
+use super::wire::{Bursts, clients_of};
+use crate::recording::{CacheStatus, Outcome};
+use crate::spec::time;
+use crate::spec::topology::{NamespaceAbout, Topology};
+
+/// One region's customers.
+pub(super) struct Customers {
+    region: Region,
+    topology: Arc<Topology>,
+    /// Requests a second, as the mean of a day.
+    mean_per_s: f64,
+    dcs: Vec<(Dc, Peer, Arc<str>)>,
+    dc_weights: Vec<f64>,
+    namespaces: Vec<Arc<Keyspace>>,
+    namespace_weights: Vec<f64>,
+    streams: Streams,
+    clock: Arc<SimClock>,
+    network: Arc<dyn Network>,
+    recorder: Arc<Recorder>,
+    truth: Arc<Truth>,
+    tasks: Arc<TaskSet>,
+}
+
+struct Streams {
+    arrivals: Stream,
+    places: Stream,
+    keys: Stream,
+    aborts: Stream,
+    bot: Stream,
+}
+
+/// A namespace as its readers see it.
+struct Keyspace {
+    about: NamespaceAbout,
+    id: Arc<str>,
+    /// For each key, the share of requests for it and all before it.
+    cumulative: Vec<f64>,
+    keys: Vec<Arc<str>>,
+    reads: Vec<Uri>,
+    writes: Vec<Uri>,
+}
+
+impl Keyspace {
+    fn new(about: &NamespaceAbout) -> Self {
+        let mut sum = 0.0;
+        let cumulative: Vec<f64> = (1..=about.keys)
+            .map(|rank| {
+                sum += libm::pow(f64::from(rank), -about.zipf);
+                sum
+            })
+            .collect();
+        let keys: Vec<Arc<str>> = (0..about.keys).map(|at| key(at).into()).collect();
+        let path = |key: &Arc<str>| rest::value_path("a", &Name::new(about.id.clone(), key));
+        let uri = |text: String| text.parse().unwrap_or_default();
+        Self {
+            id: about.id.as_str().into(),
+            cumulative: cumulative.into_iter().map(|c| c / sum).collect(),
+            reads: keys
+                .iter()
+                .map(|key| uri(format!("{}?cache_ttl={}", path(key), about.cache_ttl_s)))
+                .collect(),
+            writes: keys.iter().map(|key| uri(path(key))).collect(),
+            keys,
+            about: about.clone(),
+        }
+    }
+
+    fn draw(&self, draws: &Stream) -> usize {
+        let drawn = draws.unit();
+        self.cumulative.partition_point(|c| *c <= drawn).min(self.keys.len() - 1)
+    }
+}
+
+/// The name of a namespace's k-th key.
+pub(super) fn key(at: u32) -> String {
+    format!("k{at:06}")
+}
+
+struct Planned {
+    dc: usize,
+    request: Request<Bytes>,
+    sent: Sent,
+}
+
+impl Customers {
+    /// Lets the customers of every region begin.
+    pub(super) fn start(world: &World) {
+        let topology = Arc::new(world.spec.topology.clone());
+        let keyspaces: Vec<Arc<Keyspace>> =
+            topology.namespaces.iter().map(|about| Arc::new(Keyspace::new(about))).collect();
+        let shares: f64 = topology.regions.values().map(|region| region.share).sum();
+        for (region, about) in &topology.regions {
+            let here = |k: &&Arc<Keyspace>| {
+                k.about.regions.is_empty() || k.about.regions.contains(region)
+            };
+            let namespaces: Vec<Arc<Keyspace>> = keyspaces.iter().filter(here).cloned().collect();
+            let dcs: Vec<_> = topology.dcs.iter().filter(|(_, dc)| dc.region == *region).collect();
+            let peer = clients_of(region);
+            let seeds: Seeds = world.seeds.below(peer.as_str());
+            let customers = Arc::new(Self {
+                region: region.clone(),
+                mean_per_s: topology.traffic.requests_per_s * about.share / shares,
+                dc_weights: dcs.iter().map(|(_, dc)| dc.clients).collect(),
+                dcs: dcs.iter().map(|(dc, _)| ((*dc).clone(), dc.peer(), dc.as_str().into())).collect(),
+                namespace_weights: namespaces.iter().map(|k| k.about.share).collect(),
+                namespaces,
+                streams: Streams {
+                    arrivals: seeds.stream("arrivals"),
+                    places: seeds.stream("places"),
+                    keys: seeds.stream("keys"),
+                    aborts: seeds.stream("aborts"),
+                    bot: seeds.stream("bot"),
+                },
+                clock: world.clock.clone(),
+                network: world.wire.door_of(&peer),
+                recorder: world.recorder.clone(),
+                truth: world.truth.clone(),
+                tasks: world.customers.clone(),
+                topology: topology.clone(),
+            });
+            let arrivals = customers.clone();
+            world.customers.run_arrivals(async move { arrivals.arrive(0).await });
+            if world.spec.noise {
+                let noise = &topology.noise;
+                let bursts = Bursts {
+                    length: Duration::from_secs_f64(noise.burst_s),
+                    pause_mean: Duration::from_secs_f64(noise.burst_every_s),
+                    draws: seeds.stream("bot/bursts"),
+                    next: world.spec.start,
+                };
+                world.customers.run_arrivals(async move { customers.bot(bursts).await });
+            }
+        }
+    }
+
+    /// Sends requests at the region's rate for as long as the run lasts, whatever becomes of them.
+    async fn arrive(self: Arc<Self>, mut number: u64) {
+        let mut next = self.clock.timestamp();
+        loop {
+            let level = self.topology.level(&self.region, time::second_of_day(next));
+            let rate = (self.mean_per_s * level).max(1e-6);
+            let gap = -libm::log(1.0 - self.streams.arrivals.unit()) / rate;
+            next = next.after(Duration::from_secs_f64(gap));
+            self.clock.sleep_until(next).await;
+            number += 1;
+            if let Some(planned) = self.plan(number) {
+                self.send(planned);
+            }
+        }
+    }
+
+    /// A bot comes now and then: it reads what is not there and writes one key again and again.
+    async fn bot(self: Arc<Self>, mut bursts: Bursts) {
+        let pause = Duration::from_secs_f64(1.0 / self.topology.noise.bot_requests_per_s.max(0.01));
+        let mut number = 0u32;
+        loop {
+            let next = self.clock.timestamp().after(pause);
+            self.clock.sleep_until(next).await;
+            if !bursts.covers(self.clock.timestamp()) {
+                continue;
+            }
+            number += 1;
+            let keyspace = &self.namespaces[weighted(&self.streams.bot, &self.namespace_weights)];
+            let (method, key): (_, Arc<str>) = if number.is_multiple_of(4) {
+                (Method::PUT, "bot".into())
+            } else {
+                (Method::GET, format!("absent-{}", self.streams.bot.below(1 << 20)).into())
+            };
+            let name = Name::new(keyspace.about.id.clone(), &key);
+            let uri = rest::value_path("a", &name).parse().unwrap_or_default();
+            let Some(dc) = self.place(&self.streams.bot) else { continue };
+            let sent = self.sent(dc, keyspace, operation(&method), key);
+            self.send(Planned { dc, request: request(method, uri, Bytes::from_static(b"bot")), sent });
+        }
+    }
+
+    fn plan(&self, number: u64) -> Option<Planned> {
+        let streams = &self.streams;
+        let dc = self.place(&streams.places)?;
+        let keyspace = &self.namespaces[weighted(&streams.places, &self.namespace_weights)];
+        let drawn = streams.places.unit();
+        let key = keyspace.draw(&streams.keys);
+        let about = &keyspace.about;
+        let request = if drawn < about.puts {
+            let mut body = format!("{number:016x}").into_bytes();
+            body.resize(about.value_bytes.max(16), b'.');
+            request(Method::PUT, keyspace.writes[key].clone(), Bytes::from(body))
+        } else if drawn < about.puts + about.deletes {
+            request(Method::DELETE, keyspace.writes[key].clone(), Bytes::new())
+        } else {
+            request(Method::GET, keyspace.reads[key].clone(), Bytes::new())
+        };
+        let operation = operation(request.method());
+        let sent = self.sent(dc, keyspace, operation, keyspace.keys[key].clone());
+        Some(Planned { dc, request, sent })
+    }
+
+    fn sent(&self, dc: usize, keyspace: &Keyspace, operation: &'static str, key: Arc<str>) -> Sent {
+        Sent {
+            at: self.clock.timestamp(),
+            dc: self.dcs[dc].2.clone(),
+            namespace: keyspace.id.clone(),
+            operation,
+            key,
+        }
+    }
+
+    /// The data center to which the network brings a customer: one that is announced. None where the region has none.
+    fn place(&self, draws: &Stream) -> Option<usize> {
+        let drawn = weighted(draws, &self.dc_weights);
+        if self.recorder.announced(&self.dcs[drawn].0) {
+            return Some(drawn);
+        }
+        let open: Vec<f64> = self
+            .dcs
+            .iter()
+            .zip(&self.dc_weights)
+            .map(|((dc, _, _), weight)| if self.recorder.announced(dc) { *weight } else { 0.0 })
+            .collect();
+        (open.iter().sum::<f64>() > 0.0).then(|| weighted(draws, &open))
+    }
+
+    fn send(self: &Arc<Self>, planned: Planned) {
+        let this = self.clone();
+        self.tasks.run(async move { this.ask(planned).await });
+    }
+
+    async fn ask(&self, planned: Planned) {
+        let Planned { dc, request, sent } = planned;
+        self.truth.sent(&sent);
+        let gives_up = self.streams.aborts.unit() < self.topology.noise.client_aborts;
+        let patience = if gives_up {
+            Duration::from_millis(1 + self.streams.aborts.below(30))
+        } else {
+            Duration::from_secs_f64(self.topology.traffic.timeout_s)
+        };
+        let call = self.network.call(&self.dcs[dc].1, Listener::Rest, request);
+        let (outcome, cache) = match tokio::time::timeout(patience, call).await {
+            Ok(Ok(response)) => {
+                let cache = response.headers().get(rest::CACHE_STATUS).map_or(
+                    CacheStatus::None,
+                    |status| match status.as_bytes() {
+                        b"HIT" => CacheStatus::Hit,
+                        b"STALE" => CacheStatus::Stale,
+                        b"MISS" => CacheStatus::Miss,
+                        _ => CacheStatus::None,
+                    },
+                );
+                (Outcome::Status(response.status().as_u16()), cache)
+            }
+            Ok(Err(_)) => (Outcome::Broken, CacheStatus::None),
+            Err(_) if gives_up => (Outcome::Aborted, CacheStatus::None),
+            Err(_) => (Outcome::Timeout, CacheStatus::None),
+        };
+        let latency = self.clock.timestamp().since(sent.at);
+        self.truth.ended(sent, outcome, cache, latency);
+    }
+}
+
+fn operation(method: &Method) -> &'static str {
+    rest::operation(method)
+}
+
+fn request(method: Method, uri: Uri, body: Bytes) -> Request<Bytes> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    request
+}
+
+/// A place drawn by weight.
+fn weighted(draws: &Stream, weights: &[f64]) -> usize {
+    let mut drawn = draws.unit() * weights.iter().sum::<f64>();
+    for (at, weight) in weights.iter().enumerate() {
+        if drawn < *weight {
+            return at;
+        }
+        drawn -= weight;
+    }
+    // Rounding can leave a crumb: the last one that has any weight takes it.
+    weights.iter().rposition(|weight| *weight > 0.0).unwrap_or(0)
+}

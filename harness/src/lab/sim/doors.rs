@@ -1,0 +1,192 @@
+//! The doors of simulated nodes.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kv_node::config::DcState;
+use kv_node::env::{BoxFuture, Chance, Clock, Stream, Tasks, TelemetrySink, Timestamp};
+use kv_node::ids::Dc;
+use kv_node::telemetry::{ExceptionReport, Lifecycle};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::SeedableRng;
+use sha2::{Digest, Sha256};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+
+use crate::recording::{Exception, Journal};
+use crate::spec::time::IncidentTime;
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Virtual time, told as incident time.
+#[derive(Debug)]
+pub(super) struct SimClock {
+    epoch: IncidentTime,
+    origin: Instant,
+}
+
+impl SimClock {
+    /// A clock that shows `epoch` now.
+    pub(super) fn new(epoch: IncidentTime) -> Self {
+        Self { epoch, origin: Instant::now() }
+    }
+
+    pub(super) fn timestamp(&self) -> Timestamp {
+        self.epoch.after(self.origin.elapsed())
+    }
+
+    pub(super) async fn sleep_until(&self, until: IncidentTime) {
+        tokio::time::sleep_until(self.origin + until.since(self.epoch)).await;
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        self.timestamp()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// Streams of chance by name, all from one seed.
+#[derive(Clone, Debug)]
+pub(super) struct Seeds {
+    seed: u64,
+    prefix: Arc<str>,
+}
+
+impl Seeds {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seed, prefix: "".into() }
+    }
+
+    /// Streams whose names begin with a prefix.
+    pub(super) fn below(&self, prefix: &str) -> Self {
+        Self { seed: self.seed, prefix: format!("{}{prefix}/", self.prefix).into() }
+    }
+}
+
+impl Chance for Seeds {
+    fn stream(&self, name: &str) -> Stream {
+        let mut hash = Sha256::new();
+        hash.update(self.seed.to_le_bytes());
+        hash.update(self.prefix.as_bytes());
+        hash.update(name.as_bytes());
+        Stream::new(Xoshiro256PlusPlus::from_seed(hash.finalize().into()))
+    }
+}
+
+/// Tasks that end together.
+#[derive(Debug, Default)]
+pub(super) struct TaskSet {
+    tasks: Mutex<JoinSet<()>>,
+    arrivals: Mutex<Vec<AbortHandle>>,
+    panics: AtomicU64,
+}
+
+impl TaskSet {
+    pub(super) fn run(&self, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        let mut tasks = lock(&self.tasks);
+        while let Some(ended) = tasks.try_join_next() {
+            if ended.is_err_and(|error| error.is_panic()) {
+                self.panics.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        tasks.spawn(future)
+    }
+
+    /// Runs a task that [`Self::stop_arrivals`] ends.
+    pub(super) fn run_arrivals(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let handle = self.run(future);
+        lock(&self.arrivals).push(handle);
+    }
+
+    pub(super) fn stop_arrivals(&self) {
+        for handle in lock(&self.arrivals).drain(..) {
+            handle.abort();
+        }
+    }
+
+    /// Ends all of them.
+    pub(super) fn abort(&self) {
+        // Dropping a set aborts its tasks in the order in which they stand in it.
+        drop(std::mem::take(&mut *lock(&self.tasks)));
+    }
+
+    pub(super) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+}
+
+impl Tasks for TaskSet {
+    fn spawn(&self, future: BoxFuture<()>) {
+        self.run(future);
+    }
+}
+
+/// Takes what nodes tell: the journal, exceptions, who is announced to customers.
+#[derive(Debug, Default)]
+pub(super) struct Recorder {
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    journal: Vec<(IncidentTime, Journal)>,
+    exceptions: Vec<Exception>,
+    announced: BTreeMap<Dc, bool>,
+    revisions: BTreeMap<Dc, u64>,
+}
+
+impl Recorder {
+    pub(super) fn journal(&self, at: IncidentTime, entry: Journal) {
+        lock(&self.told).journal.push((at, entry));
+    }
+
+    /// Whether a data center takes customers.
+    pub(super) fn announced(&self, dc: &Dc) -> bool {
+        lock(&self.told).announced.get(dc).copied().unwrap_or(false)
+    }
+
+    /// A data center that died announces nothing.
+    pub(super) fn withdraw(&self, dc: &Dc) {
+        lock(&self.told).announced.insert(dc.clone(), false);
+    }
+
+    /// How many nodes have had a revision or a newer one.
+    pub(super) fn nodes_with(&self, revision: u64) -> u64 {
+        lock(&self.told).revisions.values().filter(|had| **had >= revision).count() as u64
+    }
+
+    pub(super) fn take(&self) -> (Vec<(IncidentTime, Journal)>, Vec<Exception>) {
+        let mut told = lock(&self.told);
+        (std::mem::take(&mut told.journal), std::mem::take(&mut told.exceptions))
+    }
+}
+
+impl TelemetrySink for Recorder {
+    fn lifecycle(&self, at: Timestamp, event: Lifecycle) {
+        let mut told = lock(&self.told);
+        match &event {
+            Lifecycle::State { dc, state } => {
+                told.announced.insert(dc.clone(), *state == DcState::Serving);
+            }
+            Lifecycle::ConfigApplied { dc, revision } => {
+                let had = told.revisions.entry(dc.clone()).or_default();
+                *had = (*had).max(*revision);
+            }
+            _ => {}
+        }
+        told.journal.push((at, Journal::Life(event)));
+    }
+
+    fn exception(&self, at: Timestamp, report: ExceptionReport) {
+        lock(&self.told).exceptions.push(Exception { at, report });
+    }
+}

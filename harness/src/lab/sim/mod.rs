@@ -1,0 +1,356 @@
+//! The simulated lab: every node in one paused runtime, an in-memory wire behind the network door.
+//!
+//! * [`doors`]: clock, chance, tasks and telemetry of simulated nodes.
+//! * [`wire`]: links, latencies, faults.
+//! * [`customers`]: traffic, and what it saw: the truth.
+//! * [`noise`]: background errors.
+//! * [`data`]: what lies in the stores when a replay begins.
+//!
+//! Same spec, same seed, same binary, same processor: identical bytes.
+
+mod customers;
+mod data;
+mod doors;
+mod noise;
+mod truth;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use kv_node::Node;
+use kv_node::api::{admin, auth::Secret};
+use kv_node::config::{DcState, Limits, Members, NodeConfig, PipelineEntry, Snapshot};
+use kv_node::control::{self, Change, Control, ControlConfig};
+use kv_node::env::{Listener, NodeEnv, Timestamp};
+use kv_node::ids::{Dc, Namespace, Peer};
+use kv_node::telemetry::Lifecycle;
+use kv_store::MemoryStore;
+use tokio::runtime::Runtime;
+
+use self::customers::Customers;
+use self::doors::{Recorder, Seeds, SimClock, TaskSet};
+use self::truth::Truth;
+use self::wire::{Host, HostKind, Service, Wire};
+use super::{ActionId, Lab, LabError, Progress};
+use crate::recording::{Exception, Journal, RecordingWriter, ScrapeRow};
+use crate::spec::fault::{Fault, FaultKind};
+use crate::spec::time::IncidentTime;
+use crate::spec::{Action, Spec};
+
+/// Requests that are under way at the end get so long to come to theirs: longer than any customer waits.
+const RUN_OUT: Duration = Duration::from_secs(15);
+/// The secret of every simulated node.
+const SECRET: &[u8] = b"simulated";
+/// The sealing key of every simulated node.
+const SEALING_KEYS: [(u8, [u8; 32]); 1] = [(1, [0x5e; 32])];
+/// How often an operator whose request got no answer sends it again.
+const OPERATOR_PAUSE: Duration = Duration::from_secs(1);
+
+/// A simulated lab.
+pub struct Simulated {
+    seed: u64,
+    runtime: Option<Runtime>,
+    world: Option<World>,
+}
+
+/// What exists once a lab has been started.
+struct World {
+    spec: Spec,
+    seeds: Seeds,
+    clock: Arc<SimClock>,
+    wire: Arc<Wire>,
+    recorder: Arc<Recorder>,
+    truth: Arc<Truth>,
+    customers: Arc<TaskSet>,
+    members: Arc<Members>,
+    initial: Snapshot,
+    lives: BTreeMap<Dc, u32>,
+    witnesses: Vec<Witness>,
+}
+
+/// How an action is known to have acted.
+enum Witness {
+    /// Nodes that took the revision which the control plane made of it.
+    Revision(Arc<std::sync::Mutex<Option<u64>>>),
+    /// What the wire counted.
+    Fault(usize),
+    /// It was done at once, or not at all.
+    Done(u64),
+}
+
+impl Simulated {
+    /// A lab that draws all chance from a seed.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, runtime: None, world: None }
+    }
+
+    fn parts(&mut self) -> Result<(&Runtime, &mut World), LabError> {
+        match (&self.runtime, &mut self.world) {
+            (Some(runtime), Some(world)) => Ok((runtime, world)),
+            _ => Err(LabError::NotStarted),
+        }
+    }
+}
+
+impl Lab for Simulated {
+    fn start(&mut self, spec: &Spec) -> Result<(), LabError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .map_err(LabError::Runtime)?;
+        let world = runtime.block_on(async { World::new(spec, self.seed) })?;
+        self.runtime = Some(runtime);
+        self.world = Some(world);
+        Ok(())
+    }
+
+    fn advance(&mut self, until: IncidentTime) -> Result<(), LabError> {
+        let (runtime, world) = self.parts()?;
+        let clock = world.clock.clone();
+        runtime.block_on(async move { clock.sleep_until(until).await });
+        match world.wire.panics() + world.customers.panics() {
+            0 => Ok(()),
+            panics => Err(LabError::Panicked(panics)),
+        }
+    }
+
+    fn apply(&mut self, action: &Action) -> Result<ActionId, LabError> {
+        let (runtime, world) = self.parts()?;
+        runtime.block_on(async { world.apply(action) })
+    }
+
+    fn progress(&self) -> Progress {
+        self.world.as_ref().map_or_else(Progress::default, |world| {
+            let (requests, failures) = world.truth.totals();
+            Progress { at: world.clock.timestamp(), requests, failures }
+        })
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<RecordingWriter, LabError> {
+        let (runtime, world) = self.parts()?;
+        runtime.block_on(world.finish())
+    }
+}
+
+impl World {
+    fn new(spec: &Spec, seed: u64) -> Result<Self, LabError> {
+        let seeds = Seeds::new(seed);
+        let clock = Arc::new(SimClock::new(spec.start));
+        let members = Arc::new(spec.members());
+        let wire = Wire::new(&spec.topology, clock.clone(), seeds.clone());
+        let recorder = Arc::new(Recorder::default());
+        let truth = Truth::new(&spec.topology, &seeds);
+        let initial = Snapshot {
+            revision: 1,
+            new_backend: true,
+            dcs: spec.topology.dcs.keys().map(|dc| (dc.clone(), Default::default())).collect(),
+            enrolled: enrolled(spec),
+        };
+        let mut world = Self {
+            customers: Arc::default(),
+            lives: BTreeMap::new(),
+            witnesses: Vec::new(),
+            spec: spec.clone(),
+            seeds,
+            clock,
+            wire,
+            recorder,
+            truth,
+            members,
+            initial,
+        };
+        world.recorder.journal(spec.start, Journal::Life(Lifecycle::Revised { snapshot: world.initial.clone() }));
+        world.start_stores();
+        world.start_control();
+        for dc in spec.topology.dcs.keys() {
+            world.start_node(dc)?;
+        }
+        if spec.noise {
+            noise::install(&world.wire, &spec.topology, &world.seeds, spec.start, spec.end);
+        }
+        Customers::start(&world);
+        Ok(world)
+    }
+
+    fn start_stores(&self) {
+        let stores: Vec<Arc<MemoryStore>> =
+            self.spec.topology.stores.keys().map(|_| Arc::new(MemoryStore::new())).collect();
+        data::lay(&self.spec, &self.seeds, &SEALING_KEYS, &stores);
+        for (peer, store) in self.spec.topology.stores.keys().zip(stores) {
+            self.wire.serve(peer, Service::Store(store));
+        }
+    }
+
+    fn start_control(&self) {
+        let peer = Peer::from("control");
+        let config = ControlConfig {
+            members: self.members.clone(),
+            secret: SECRET.into(),
+            build: self.spec.build.clone(),
+            initial: self.initial.clone(),
+        };
+        let control = Control::start(config, self.env(&peer, "node/control"));
+        self.wire.serve(&peer, Service::Control(control));
+    }
+
+    fn start_node(&mut self, dc: &Dc) -> Result<(), LabError> {
+        let life = self.lives.entry(dc.clone()).or_insert(0);
+        *life += 1;
+        let life = *life;
+        let peer = dc.peer();
+        let env = self.env(&peer, &format!("node/{dc}/{life}"));
+        let pipeline = vec![PipelineEntry { weight: 1, build: self.spec.build_of(dc).clone() }];
+        let nodes = &self.spec.topology.nodes;
+        let config = NodeConfig {
+            dc: dc.clone(),
+            members: self.members.clone(),
+            stores: self.spec.topology.stores.keys().cloned().collect(),
+            // Whoever is there from the beginning knows the first configuration.
+            control: Some(Peer::from("control")),
+            gateway_pipeline: pipeline.clone(),
+            supercache_pipeline: pipeline,
+            isolates: nodes.isolates,
+            secret: SECRET.into(),
+            sealing_keys: SEALING_KEYS.to_vec(),
+            namespaces: Arc::new(self.spec.topology.namespaces.iter().map(|n| n.id.clone()).collect()),
+            limits: Limits {
+                cache_ttl_min_s: nodes.cache_ttl_min_s,
+                one_write_per_key_and_second: nodes.one_write_per_key_and_second,
+                edge_cache_bytes: nodes.cache_bytes,
+                tier_cache_bytes: nodes.cache_bytes,
+                ..Limits::default()
+            },
+            initial: self.initial.clone(),
+        };
+        let node = Node::start(config, env)?;
+        self.wire.serve(&peer, Service::Node(node));
+        Ok(())
+    }
+
+    fn env(&self, peer: &Peer, streams: &str) -> NodeEnv {
+        NodeEnv {
+            clock: self.clock.clone(),
+            network: self.wire.door_of(peer),
+            chance: Arc::new(self.seeds.below(streams)),
+            tasks: self.wire.tasks_of(peer),
+            sink: self.recorder.clone(),
+        }
+    }
+
+    fn apply(&mut self, action: &Action) -> Result<ActionId, LabError> {
+        let id = self.witnesses.len() as u64;
+        self.recorder.journal(self.clock.timestamp(), Journal::Action { id, text: action.text() });
+        let witness = match action {
+            Action::Maintenance { dc } => self.operate(Change::Maintenance { dc: dc.clone() }),
+            Action::Return { dc } => self.operate(Change::Return { dc: dc.clone() }),
+            Action::NewBackendIn { dc, on } => {
+                self.operate(Change::NewBackendIn { dc: dc.clone(), on: *on })
+            }
+            Action::NewBackend { on } => self.operate(Change::NewBackend { on: *on }),
+            Action::Enroll { namespace, on } => {
+                self.operate(Change::Enroll { namespace: namespace.clone(), on: *on })
+            }
+            Action::Crash { dc } => {
+                let stopped = self.wire.crash(&dc.peer());
+                self.recorder.withdraw(dc);
+                Witness::Done(u64::from(stopped))
+            }
+            Action::Start { dc } => {
+                self.start_node(dc)?;
+                Witness::Done(1)
+            }
+            Action::Fault { fault, for_s } => {
+                let until = self.clock.timestamp().after(Duration::from_secs(*for_s));
+                Witness::Fault(self.wire.install(fault.clone(), until, &format!("fault/{id}")))
+            }
+        };
+        self.witnesses.push(witness);
+        Ok(ActionId(id))
+    }
+
+    /// An operator asks the control plane for a change, until it answers.
+    fn operate(&self, change: Change) -> Witness {
+        let revision = Arc::new(std::sync::Mutex::new(None));
+        let told = revision.clone();
+        let env = self.env(&Peer::from("operator"), "operator");
+        let tasks = env.tasks.clone();
+        tasks.spawn(Box::pin(async move {
+            let secret = Secret::new(SECRET);
+            loop {
+                let body = serde_json::to_vec(&change).unwrap_or_default();
+                let Ok(request) = Request::post(control::CHANGE).body(Bytes::from(body)) else {
+                    return;
+                };
+                let control = Peer::from("control");
+                let answer = admin::call(&env, &secret, &control, Listener::Control, request).await;
+                if let Some(answer) = answer.filter(|answer| answer.status().is_success()) {
+                    #[derive(serde::Deserialize)]
+                    struct Made {
+                        revision: u64,
+                    }
+                    let made = serde_json::from_slice::<Made>(answer.body()).ok();
+                    *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                        made.map(|made| made.revision);
+                    return;
+                }
+                env.clock.sleep(OPERATOR_PAUSE).await;
+            }
+        }));
+        Witness::Revision(revision)
+    }
+
+    async fn finish(&mut self) -> Result<RecordingWriter, LabError> {
+        self.customers.stop_arrivals();
+        tokio::time::sleep(RUN_OUT).await;
+        let scrape = self.scrape().await;
+        let now = self.clock.timestamp();
+        for (id, witness) in (0u64..).zip(&self.witnesses) {
+            let (text, acted) = match witness {
+                Witness::Revision(revision) => {
+                    let revision =
+                        *revision.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    let nodes = revision.map_or(0, |revision| self.recorder.nodes_with(revision));
+                    ("nodes that took it".to_owned(), nodes)
+                }
+                Witness::Fault(fault) => ("messages".to_owned(), self.wire.acted(*fault)),
+                Witness::Done(times) => ("nodes".to_owned(), *times),
+            };
+            self.recorder.journal(now, Journal::Witness { id, text, acted });
+        }
+        self.recorder.journal(now, Journal::End);
+        let (journal, exceptions) = self.recorder.take();
+        let (truth, offered, requests) = self.truth.take();
+        let wire = self.wire.take_counts();
+        Ok(RecordingWriter { truth, offered, requests, wire, journal, scrape, exceptions })
+    }
+
+    /// Asks every node for its metrics.
+    async fn scrape(&self) -> Vec<ScrapeRow> {
+        let env = self.env(&Peer::from("operator"), "monitor");
+        let mut rows = Vec::new();
+        for dc in self.spec.topology.dcs.keys() {
+            let Ok(request) = Request::get(admin::METRICS).body(Bytes::new()) else { continue };
+            let call = env.network.call(&dc.peer(), Listener::Admin, request);
+            let Ok(Ok(answer)) = env.timeout(RUN_OUT, call).await else { continue };
+            let at = self.clock.timestamp();
+            let text = String::from_utf8_lossy(answer.body()).into_owned();
+            for line in text.lines().filter(|line| !line.starts_with('#')) {
+                if let Some((series, value)) = line.rsplit_once(' ')
+                    && let Ok(value) = value.parse()
+                {
+                    rows.push(ScrapeRow { at, dc: dc.as_str().into(), series: series.into(), value });
+                }
+            }
+        }
+        rows
+    }
+}
+
+fn enrolled(spec: &Spec) -> std::collections::BTreeSet<Namespace> {
+    spec.topology.namespaces.iter().filter(|n| n.enrolled).map(|n| n.id.clone()).collect()
+}

@@ -1,0 +1,442 @@
+//! The in-memory wire: latency, jitter, loss, reset, partition, header and status faults, each with a witness.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, Request, Response, StatusCode};
+use indexmap::IndexMap;
+use kv_node::Node;
+use kv_node::control::Control;
+use kv_node::env::{BoxFuture, Chance, Listener, Network, NetworkError, Stream, Tasks};
+use kv_node::ids::{Peer, Region};
+use kv_store::MemoryStore;
+use rustc_hash::FxBuildHasher;
+use tokio::sync::oneshot;
+
+use super::doors::{Seeds, SimClock, TaskSet, lock};
+use crate::recording::{Caller, INTERVAL_S, WireRow};
+use crate::spec::fault::{Fault, FaultKind, Who};
+use crate::spec::time::IncidentTime;
+use crate::spec::topology::Topology;
+
+/// The first retransmission of a lost packet comes after this, each further one after twice the time before.
+const RETRANSMISSION: Duration = Duration::from_millis(200);
+/// After so many a connection is given up.
+const RETRANSMISSIONS_MAX: u32 = 5;
+
+/// What answers at a host.
+#[derive(Clone)]
+pub(super) enum Service {
+    Node(Arc<Node>),
+    Store(Arc<MemoryStore>),
+    Control(Arc<Control>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HostKind {
+    Dc,
+    Store,
+    Control,
+    Clients,
+}
+
+/// Someone on the wire.
+pub(super) struct Host {
+    pub(super) kind: HostKind,
+    region: usize,
+    service: RwLock<Option<Service>>,
+    tasks: Arc<TaskSet>,
+}
+
+/// All hosts and the links between them.
+pub(super) struct Wire {
+    hosts: IndexMap<Peer, Host, FxBuildHasher>,
+    regions: Vec<Region>,
+    /// One way in microseconds, from region to region, and last from customers.
+    one_way_us: Vec<Vec<f64>>,
+    client_us: f64,
+    jitter: f64,
+    clock: Arc<SimClock>,
+    seeds: Seeds,
+    links: Mutex<IndexMap<(usize, usize), Stream, FxBuildHasher>>,
+    faults: RwLock<Vec<Arc<Active>>>,
+    counts: Mutex<BTreeMap<(u64, Caller, usize, Listener), u64>>,
+}
+
+/// When a fault acts.
+pub(super) enum Spell {
+    /// Until a moment.
+    Until(IncidentTime),
+    /// Between two moments.
+    Between(IncidentTime, IncidentTime),
+    /// Now and then.
+    Bursts(Mutex<Bursts>),
+    /// Always.
+    Always,
+}
+
+/// Bursts of one length, with drawn pauses between them.
+pub(super) struct Bursts {
+    pub(super) length: Duration,
+    pub(super) pause_mean: Duration,
+    pub(super) draws: Stream,
+    pub(super) next: IncidentTime,
+}
+
+struct Active {
+    fault: Fault,
+    spell: Spell,
+    from: Vec<bool>,
+    to: Vec<bool>,
+    draws: Stream,
+    acted: AtomicU64,
+}
+
+/// What becomes of a request on its way.
+enum Fate {
+    Delivered(Duration),
+    Answered(StatusCode, Duration),
+    Reset(Duration),
+    Lost,
+}
+
+impl Wire {
+    pub(super) fn new(topology: &Topology, clock: Arc<SimClock>, seeds: Seeds) -> Arc<Self> {
+        let regions: Vec<Region> = topology.regions.keys().cloned().collect();
+        let place = |region: &Region| regions.iter().position(|known| known == region).unwrap_or(0);
+        let host = |kind, region: &Region| Host {
+            kind,
+            region: place(region),
+            service: RwLock::new(None),
+            tasks: Arc::default(),
+        };
+        let dcs = topology.dcs.iter().map(|(dc, about)| (dc.peer(), host(HostKind::Dc, &about.region)));
+        let stores =
+            topology.stores.iter().map(|(peer, region)| (peer.clone(), host(HostKind::Store, region)));
+        let control = ["control", "operator"]
+            .map(|name| (Peer::from(name), host(HostKind::Control, &topology.control)));
+        let clients =
+            regions.iter().map(|region| (clients_of(region), host(HostKind::Clients, region)));
+        let one_way_us = regions
+            .iter()
+            .map(|a| regions.iter().map(|b| topology.one_way_ms(a, b) * 1_000.0).collect())
+            .collect();
+        Arc::new(Self {
+            hosts: dcs.chain(stores).chain(control).chain(clients).collect(),
+            one_way_us,
+            client_us: topology.links.client_ms * 1_000.0,
+            jitter: topology.links.jitter,
+            regions,
+            clock,
+            seeds,
+            links: Mutex::default(),
+            faults: RwLock::default(),
+            counts: Mutex::default(),
+        })
+    }
+
+    /// Lets a service answer at a host.
+    pub(super) fn serve(&self, peer: &Peer, service: Service) {
+        if let Some(host) = self.hosts.get(peer) {
+            *host.service.write().unwrap_or_else(PoisonError::into_inner) = Some(service);
+        }
+    }
+
+    /// Stops whatever runs at a host, at once; false where nothing did.
+    pub(super) fn crash(&self, peer: &Peer) -> bool {
+        let Some(host) = self.hosts.get(peer) else { return false };
+        let service = host.service.write().unwrap_or_else(PoisonError::into_inner).take();
+        host.tasks.abort();
+        service.is_some()
+    }
+
+    /// The network as one host sees it.
+    pub(super) fn door_of(self: &Arc<Self>, peer: &Peer) -> Arc<dyn Network> {
+        Arc::new(Door { wire: self.clone(), from: self.hosts.get_index_of(peer).unwrap_or(0) })
+    }
+
+    pub(super) fn tasks_of(&self, peer: &Peer) -> Arc<dyn Tasks> {
+        self.hosts.get(peer).map_or_else(Arc::default, |host| host.tasks.clone())
+    }
+
+    pub(super) fn panics(&self) -> u64 {
+        self.hosts.values().map(|host| host.tasks.panics()).sum()
+    }
+
+    /// Installs a fault; its number.
+    pub(super) fn install(&self, fault: Fault, until: IncidentTime, stream: &str) -> usize {
+        self.install_for(fault, Spell::Until(until), stream)
+    }
+
+    pub(super) fn install_for(&self, fault: Fault, spell: Spell, stream: &str) -> usize {
+        let ends = |who: &Who| self.hosts.iter().map(|(peer, host)| self.is(who, peer, host)).collect();
+        let active = Active {
+            from: ends(&fault.from),
+            to: ends(&fault.to),
+            draws: self.seeds.stream(stream),
+            acted: AtomicU64::new(0),
+            fault,
+            spell,
+        };
+        let mut faults = self.faults.write().unwrap_or_else(PoisonError::into_inner);
+        faults.push(Arc::new(active));
+        faults.len() - 1
+    }
+
+    /// How often a fault acted.
+    pub(super) fn acted(&self, fault: usize) -> u64 {
+        let faults = self.faults.read().unwrap_or_else(PoisonError::into_inner);
+        faults.get(fault).map_or(0, |active| active.acted.load(Ordering::Relaxed))
+    }
+
+    /// What arrived where.
+    pub(super) fn take_counts(&self) -> Vec<WireRow> {
+        let counts = std::mem::take(&mut *lock(&self.counts));
+        let names: Vec<Arc<str>> = self.hosts.keys().map(|peer| peer.as_str().into()).collect();
+        counts
+            .into_iter()
+            .map(|((interval, caller, to, listener), count)| WireRow {
+                from: IncidentTime::from_unix_s(interval * INTERVAL_S),
+                caller,
+                to: names[to].clone(),
+                listener,
+                count,
+            })
+            .collect()
+    }
+
+    fn is(&self, who: &Who, peer: &Peer, host: &Host) -> bool {
+        match who {
+            Who::Anyone => true,
+            Who::Peer(wanted) => wanted == peer,
+            Who::Region(region) => {
+                self.regions[host.region] == *region
+                    && matches!(host.kind, HostKind::Dc | HostKind::Store)
+            }
+            Who::Clients => host.kind == HostKind::Clients,
+            Who::Stores => host.kind == HostKind::Store,
+        }
+    }
+
+    /// How long a message takes, before any fault.
+    fn latency(&self, from: usize, to: usize) -> Duration {
+        if from == to {
+            return Duration::ZERO;
+        }
+        let (a, b) = (&self.hosts[from], &self.hosts[to]);
+        let clients = a.kind == HostKind::Clients || b.kind == HostKind::Clients;
+        let base_us =
+            if clients { self.client_us } else { self.one_way_us[a.region][b.region] };
+        let mut links = lock(&self.links);
+        let draws = links.entry((from, to)).or_insert_with(|| {
+            let name = |ix: usize| self.hosts.get_index(ix).map_or("", |(peer, _)| peer.as_str());
+            self.seeds.stream(&format!("link/{}/{}", name(from), name(to)))
+        });
+        micros(base_us * (1.0 + self.jitter * draws.unit()))
+    }
+
+    /// Sends a request on its way.
+    fn depart(&self, from: usize, to: usize, listener: Listener, request: &mut Request<Bytes>) -> Fate {
+        let mut delay = self.latency(from, to);
+        let now = self.clock.timestamp();
+        let faults = self.faults.read().unwrap_or_else(PoisonError::into_inner);
+        for active in faults.iter() {
+            let cut_back = active.fault.kind == FaultKind::Partition && active.from[to] && active.to[from];
+            if !(active.from[from] && active.to[to] || cut_back) || !active.acts(listener, now) {
+                continue;
+            }
+            let drawn_ms = |ms: u64| Duration::from_millis(ms);
+            let mut acted = true;
+            match &active.fault.kind {
+                FaultKind::Latency { ms } => delay += drawn_ms(*ms),
+                FaultKind::Jitter { ms } => delay += active.draws.jitter(drawn_ms(*ms)),
+                FaultKind::Loss => delay += RETRANSMISSION,
+                FaultKind::StripHeader { name } => {
+                    acted = HeaderName::try_from(name.as_str())
+                        .is_ok_and(|name| request.headers_mut().remove(name).is_some());
+                }
+                FaultKind::Reset | FaultKind::Partition | FaultKind::Status { .. } => {}
+            }
+            if acted {
+                active.acted.fetch_add(1, Ordering::Relaxed);
+            }
+            match &active.fault.kind {
+                FaultKind::Loss => match active.retransmitted() {
+                    Some(more) => delay += more,
+                    None => return Fate::Lost,
+                },
+                FaultKind::Reset => return Fate::Reset(delay),
+                FaultKind::Partition => return Fate::Lost,
+                FaultKind::Status { status } => {
+                    let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY);
+                    return Fate::Answered(status, delay);
+                }
+                _ => {}
+            }
+        }
+        Fate::Delivered(delay)
+    }
+
+    /// Sends an answer back; `None`: it never arrives.
+    fn back(&self, from: usize, to: usize, listener: Listener) -> Option<Duration> {
+        let delay = self.latency(from, to);
+        let now = self.clock.timestamp();
+        let faults = self.faults.read().unwrap_or_else(PoisonError::into_inner);
+        for active in faults.iter().filter(|active| active.fault.kind == FaultKind::Partition) {
+            let between = active.from[from] && active.to[to] || active.from[to] && active.to[from];
+            if between && active.acts(listener, now) {
+                active.acted.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+        }
+        Some(delay)
+    }
+
+    fn count(&self, from: usize, to: usize, listener: Listener) {
+        let caller = match self.hosts[from].kind {
+            HostKind::Clients => Caller::Client,
+            HostKind::Dc => Caller::Dc,
+            HostKind::Store | HostKind::Control => Caller::Control,
+        };
+        let interval = self.clock.timestamp().unix_s() / INTERVAL_S;
+        *lock(&self.counts).entry((interval, caller, to, listener)).or_insert(0) += 1;
+    }
+
+    async fn carry(
+        self: Arc<Self>,
+        from: usize,
+        to: usize,
+        listener: Listener,
+        mut request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, NetworkError> {
+        let delay = match self.depart(from, to, listener, &mut request) {
+            Fate::Delivered(delay) => delay,
+            Fate::Answered(status, delay) => {
+                sleep(delay * 2).await;
+                let mut response = Response::new(Bytes::new());
+                *response.status_mut() = status;
+                return Ok(response);
+            }
+            Fate::Reset(delay) => {
+                sleep(delay * 2).await;
+                return Err(NetworkError::Reset);
+            }
+            Fate::Lost => return std::future::pending().await,
+        };
+        sleep(delay).await;
+        let host = &self.hosts[to];
+        let service = host.service.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(service) = service else {
+            sleep(delay).await;
+            return Err(NetworkError::Refused);
+        };
+        self.count(from, to, listener);
+        let response = match service {
+            Service::Store(store) => store.serve(request),
+            Service::Control(control) => control.serve(&request),
+            Service::Node(node) => {
+                let (answer, answered) = oneshot::channel();
+                host.tasks.run(async move {
+                    // Who no longer waits for the answer need not get it.
+                    let _ = answer.send(node.serve(listener, request).await);
+                });
+                // The sender is dropped where the node dies first.
+                answered.await.map_err(|_| NetworkError::Reset)?
+            }
+        };
+        match self.back(to, from, listener) {
+            Some(delay) => sleep(delay).await,
+            None => return std::future::pending().await,
+        }
+        Ok(response)
+    }
+}
+
+impl Active {
+    fn acts(&self, listener: Listener, now: IncidentTime) -> bool {
+        self.fault.listener.is_none_or(|only| only == listener)
+            && self.spell.covers(now)
+            && (self.fault.probability >= 1.0 || self.draws.unit() < self.fault.probability)
+    }
+
+    /// What further losses of the same message add; `None` where the connection is given up.
+    fn retransmitted(&self) -> Option<Duration> {
+        let mut more = Duration::ZERO;
+        let mut pause = RETRANSMISSION;
+        for _ in 1..RETRANSMISSIONS_MAX {
+            if self.draws.unit() >= self.fault.probability {
+                return Some(more);
+            }
+            pause *= 2;
+            more += pause;
+        }
+        None
+    }
+}
+
+impl Spell {
+    fn covers(&self, now: IncidentTime) -> bool {
+        match self {
+            Self::Until(until) => now < *until,
+            Self::Between(from, to) => *from <= now && now < *to,
+            Self::Bursts(bursts) => lock(bursts).covers(now),
+            Self::Always => true,
+        }
+    }
+}
+
+impl Bursts {
+    /// Whether a burst is on; asked at moments that never go back.
+    pub(super) fn covers(&mut self, now: IncidentTime) -> bool {
+        while self.next.after(self.length) <= now {
+            let pause = -self.pause_mean.as_secs_f64() * libm::log(1.0 - self.draws.unit());
+            self.next = self.next.after(self.length).after(Duration::from_secs_f64(pause));
+        }
+        self.next <= now
+    }
+}
+
+/// The name of a region's customers on the wire.
+pub(super) fn clients_of(region: &Region) -> Peer {
+    Peer::from(format!("clients/{region}"))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a latency, not negative")]
+fn micros(us: f64) -> Duration {
+    Duration::from_micros(us as u64)
+}
+
+async fn sleep(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+}
+
+struct Door {
+    wire: Arc<Wire>,
+    from: usize,
+}
+
+impl Network for Door {
+    fn call(
+        &self,
+        to: &Peer,
+        listener: Listener,
+        request: Request<Bytes>,
+    ) -> BoxFuture<Result<Response<Bytes>, NetworkError>> {
+        match self.wire.hosts.get_index_of(to) {
+            Some(to) => Box::pin(self.wire.clone().carry(self.from, to, listener, request)),
+            None => Box::pin(std::future::ready(Err(NetworkError::Refused))),
+        }
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("hosts", &self.hosts.len()).finish_non_exhaustive()
+    }
+}

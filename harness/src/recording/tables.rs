@@ -1,0 +1,463 @@
+//! The rows of each table, as code sees them, and how they become columns.
+
+use std::sync::Arc;
+
+use kv_node::env::Listener;
+use kv_node::telemetry::{ExceptionReport, Lifecycle};
+use serde::{Deserialize, Serialize};
+
+use super::column::{Column, Texts};
+use super::table::{Parsed, Table};
+use crate::spec::time::IncidentTime;
+
+/// How a request ended, as the customer saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// No answer within the customer's patience.
+    Timeout,
+    /// The connection was refused or broke.
+    Broken,
+    /// The customer gave up by themselves.
+    Aborted,
+    /// An answer with this status.
+    Status(u16),
+}
+
+impl Outcome {
+    /// Whether the service is to blame.
+    pub fn failed(self) -> bool {
+        match self {
+            Self::Timeout | Self::Broken => true,
+            Self::Aborted => false,
+            Self::Status(status) => status >= 500,
+        }
+    }
+
+    /// Whether it is an answer 2xx.
+    pub fn succeeded(self) -> bool {
+        matches!(self, Self::Status(200..=299))
+    }
+
+    fn code(self) -> u64 {
+        match self {
+            Self::Timeout => 0,
+            Self::Broken => 1,
+            Self::Aborted => 2,
+            Self::Status(status) => u64::from(status),
+        }
+    }
+
+    fn from_code(code: u64) -> Self {
+        match code {
+            0 => Self::Timeout,
+            1 => Self::Broken,
+            2 => Self::Aborted,
+            status => Self::Status(u16::try_from(status).unwrap_or(u16::MAX)),
+        }
+    }
+}
+
+/// What the edge cache said of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CacheStatus {
+    /// Nothing: no read, or no answer.
+    None,
+    /// From the edge.
+    Hit,
+    /// From the edge, past its refresh time.
+    Stale,
+    /// From further up.
+    Miss,
+}
+
+impl CacheStatus {
+    const ALL: [Self; 4] = [Self::None, Self::Hit, Self::Stale, Self::Miss];
+
+    fn from_code(code: u64) -> Self {
+        usize::try_from(code).ok().and_then(|code| Self::ALL.get(code)).copied().unwrap_or(Self::None)
+    }
+}
+
+/// Who made a request that the network counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Caller {
+    /// A customer.
+    Client,
+    /// A data center.
+    Dc,
+    /// The control plane, an operator or the monitor.
+    Control,
+}
+
+impl Caller {
+    const ALL: [Self; 3] = [Self::Client, Self::Dc, Self::Control];
+}
+
+/// Requests of one interval that are alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TruthRow {
+    /// When the interval begins; requests belong to the one in which they were sent.
+    pub from: IncidentTime,
+    /// Which data center was asked.
+    pub dc: Arc<str>,
+    /// For which namespace.
+    pub namespace: Arc<str>,
+    /// `get`, `put`, `delete`.
+    pub operation: Arc<str>,
+    /// How they ended.
+    pub outcome: Outcome,
+    /// What the edge cache did.
+    pub cache: CacheStatus,
+    /// How many.
+    pub count: u64,
+}
+
+/// What was sent in one interval, counted before anybody knew how it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// When the interval begins.
+    pub from: IncidentTime,
+    /// How many requests were sent.
+    pub sent: u64,
+    /// How many of them had not ended when the run did.
+    pub open: u64,
+}
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestRow {
+    /// When it was sent.
+    pub at: IncidentTime,
+    /// How long the customer waited.
+    pub latency_us: u64,
+    /// Which data center was asked.
+    pub dc: Arc<str>,
+    /// For which namespace.
+    pub namespace: Arc<str>,
+    /// `get`, `put`, `delete`.
+    pub operation: Arc<str>,
+    /// For which key.
+    pub key: Arc<str>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the edge cache did.
+    pub cache: CacheStatus,
+    /// For how many requests it stands.
+    pub weight: u64,
+}
+
+/// Requests that arrived at one listener in one interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WireRow {
+    /// When the interval begins.
+    pub from: IncidentTime,
+    /// Who called.
+    pub caller: Caller,
+    /// Whom.
+    pub to: Arc<str>,
+    /// Which listener.
+    pub listener: Listener,
+    /// How many.
+    pub count: u64,
+}
+
+/// One metric of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScrapeRow {
+    /// When it was asked for.
+    pub at: IncidentTime,
+    /// Which node.
+    pub dc: Arc<str>,
+    /// Name and labels, as in the text format.
+    pub series: Arc<str>,
+    /// Its value; counters only.
+    pub value: u64,
+}
+
+/// An entry of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Journal {
+    /// An action was begun.
+    Action {
+        /// Its number.
+        id: u64,
+        /// In words.
+        text: String,
+    },
+    /// What an action turned out to have done, told at the end.
+    Witness {
+        /// The action's number.
+        id: u64,
+        /// In words.
+        text: String,
+        /// How often it acted. 0: it never did, and what follows from it cannot be judged.
+        acted: u64,
+    },
+    /// A moment in a node's life.
+    Life(Lifecycle),
+    /// The run came to its end. Missing where it was cut short.
+    End,
+}
+
+/// An exception report and when it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exception {
+    /// When.
+    pub at: IncidentTime,
+    /// What.
+    pub report: ExceptionReport,
+}
+
+/// A type whose values are rows of a table.
+pub(super) trait Row: Sized {
+    /// The table's name.
+    const TABLE: &'static str;
+    /// Columns of many rows.
+    fn to_table(rows: &[Self]) -> Table;
+    /// Rows of a table; `None` where it has other columns.
+    fn from_table(table: &Parsed) -> Option<Vec<Self>>;
+}
+
+fn numbers<R>(rows: &[R], number: impl Fn(&R) -> u64) -> Column {
+    Column::Numbers(rows.iter().map(number).collect())
+}
+
+fn texts<'a, R>(rows: &'a [R], text: impl Fn(&'a R) -> &'a str) -> Column {
+    let mut column = Texts::default();
+    for row in rows {
+        column.push(text(row));
+    }
+    Column::Texts(column)
+}
+
+/// Gives equal texts one allocation.
+#[derive(Default)]
+struct Shared(indexmap::IndexSet<Arc<str>, rustc_hash::FxBuildHasher>);
+
+impl Shared {
+    fn get(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(text) {
+            return known.clone();
+        }
+        let text: Arc<str> = text.into();
+        self.0.insert(text.clone());
+        text
+    }
+}
+
+impl Row for TruthRow {
+    const TABLE: &'static str = "truth";
+
+    fn to_table(rows: &[Self]) -> Table {
+        Table {
+            columns: vec![
+                ("from_s", numbers(rows, |r| r.from.unix_s())),
+                ("dc", texts(rows, |r| &r.dc)),
+                ("namespace", texts(rows, |r| &r.namespace)),
+                ("operation", texts(rows, |r| &r.operation)),
+                ("outcome", numbers(rows, |r| r.outcome.code())),
+                ("cache", numbers(rows, |r| r.cache as u64)),
+                ("count", numbers(rows, |r| r.count)),
+            ],
+        }
+    }
+
+    fn from_table(table: &Parsed) -> Option<Vec<Self>> {
+        let mut shared = Shared::default();
+        let (from, dc) = (table.numbers("from_s")?, table.texts("dc")?);
+        let (namespace, operation) = (table.texts("namespace")?, table.texts("operation")?);
+        let (outcome, cache) = (table.numbers("outcome")?, table.numbers("cache")?);
+        let count = table.numbers("count")?;
+        let row = |at: usize| Self {
+            from: IncidentTime::from_unix_s(from[at]),
+            dc: shared.get(dc.get(at)),
+            namespace: shared.get(namespace.get(at)),
+            operation: shared.get(operation.get(at)),
+            outcome: Outcome::from_code(outcome[at]),
+            cache: CacheStatus::from_code(cache[at]),
+            count: count[at],
+        };
+        Some((0..table.rows()).map(row).collect())
+    }
+}
+
+impl Row for Offered {
+    const TABLE: &'static str = "offered";
+
+    fn to_table(rows: &[Self]) -> Table {
+        Table {
+            columns: vec![
+                ("from_s", numbers(rows, |r| r.from.unix_s())),
+                ("sent", numbers(rows, |r| r.sent)),
+                ("open", numbers(rows, |r| r.open)),
+            ],
+        }
+    }
+
+    fn from_table(table: &Parsed) -> Option<Vec<Self>> {
+        let (from, sent) = (table.numbers("from_s")?, table.numbers("sent")?);
+        let open = table.numbers("open")?;
+        let row = |at: usize| Self {
+            from: IncidentTime::from_unix_s(from[at]),
+            sent: sent[at],
+            open: open[at],
+        };
+        Some((0..table.rows()).map(row).collect())
+    }
+}
+
+impl Row for RequestRow {
+    const TABLE: &'static str = "requests";
+
+    fn to_table(rows: &[Self]) -> Table {
+        Table {
+            columns: vec![
+                ("at_us", numbers(rows, |r| r.at.0)),
+                ("latency_us", numbers(rows, |r| r.latency_us)),
+                ("dc", texts(rows, |r| &r.dc)),
+                ("namespace", texts(rows, |r| &r.namespace)),
+                ("operation", texts(rows, |r| &r.operation)),
+                ("key", texts(rows, |r| &r.key)),
+                ("outcome", numbers(rows, |r| r.outcome.code())),
+                ("cache", numbers(rows, |r| r.cache as u64)),
+                ("weight", numbers(rows, |r| r.weight)),
+            ],
+        }
+    }
+
+    fn from_table(table: &Parsed) -> Option<Vec<Self>> {
+        let mut shared = Shared::default();
+        let (at_us, latency) = (table.numbers("at_us")?, table.numbers("latency_us")?);
+        let (dc, namespace) = (table.texts("dc")?, table.texts("namespace")?);
+        let (operation, key) = (table.texts("operation")?, table.texts("key")?);
+        let (outcome, cache) = (table.numbers("outcome")?, table.numbers("cache")?);
+        let weight = table.numbers("weight")?;
+        let row = |at: usize| Self {
+            at: IncidentTime(at_us[at]),
+            latency_us: latency[at],
+            dc: shared.get(dc.get(at)),
+            namespace: shared.get(namespace.get(at)),
+            operation: shared.get(operation.get(at)),
+            key: shared.get(key.get(at)),
+            outcome: Outcome::from_code(outcome[at]),
+            cache: CacheStatus::from_code(cache[at]),
+            weight: weight[at],
+        };
+        Some((0..table.rows()).map(row).collect())
+    }
+}
+
+const LISTENERS: [Listener; 5] =
+    [Listener::Rest, Listener::Tier, Listener::Admin, Listener::Store, Listener::Control];
+
+impl Row for WireRow {
+    const TABLE: &'static str = "wire";
+
+    fn to_table(rows: &[Self]) -> Table {
+        Table {
+            columns: vec![
+                ("from_s", numbers(rows, |r| r.from.unix_s())),
+                ("caller", numbers(rows, |r| r.caller as u64)),
+                ("to", texts(rows, |r| &r.to)),
+                ("listener", numbers(rows, |r| r.listener as u64)),
+                ("count", numbers(rows, |r| r.count)),
+            ],
+        }
+    }
+
+    fn from_table(table: &Parsed) -> Option<Vec<Self>> {
+        let mut shared = Shared::default();
+        let (from, caller) = (table.numbers("from_s")?, table.numbers("caller")?);
+        let (to, listener) = (table.texts("to")?, table.numbers("listener")?);
+        let count = table.numbers("count")?;
+        let known = |codes: &[u64], most: usize| codes.iter().all(|code| *code < most as u64);
+        if !known(caller, Caller::ALL.len()) || !known(listener, LISTENERS.len()) {
+            return None;
+        }
+        let place = |code: u64| usize::try_from(code).unwrap_or(0);
+        let row = |at: usize| Self {
+            from: IncidentTime::from_unix_s(from[at]),
+            caller: Caller::ALL[place(caller[at])],
+            to: shared.get(to.get(at)),
+            listener: LISTENERS[place(listener[at])],
+            count: count[at],
+        };
+        Some((0..table.rows()).map(row).collect())
+    }
+}
+
+impl Row for ScrapeRow {
+    const TABLE: &'static str = "scrape";
+
+    fn to_table(rows: &[Self]) -> Table {
+        Table {
+            columns: vec![
+                ("at_us", numbers(rows, |r| r.at.0)),
+                ("dc", texts(rows, |r| &r.dc)),
+                ("series", texts(rows, |r| &r.series)),
+                ("value", numbers(rows, |r| r.value)),
+            ],
+        }
+    }
+
+    fn from_table(table: &Parsed) -> Option<Vec<Self>> {
+        let mut shared = Shared::default();
+        let (at_us, dc) = (table.numbers("at_us")?, table.texts("dc")?);
+        let (series, value) = (table.texts("series")?, table.numbers("value")?);
+        let row = |at: usize| Self {
+            at: IncidentTime(at_us[at]),
+            dc: shared.get(dc.get(at)),
+            series: shared.get(series.get(at)),
+            value: value[at],
+        };
+        Some((0..table.rows()).map(row).collect())
+    }
+}
+
+impl Row for (IncidentTime, Journal) {
+    const TABLE: &'static str = "journal";
+
+    fn to_table(rows: &[Self]) -> Table {
+        let entries: Vec<String> =
+            rows.iter().map(|(_, entry)| serde_json::to_string(entry).unwrap_or_default()).collect();
+        Table {
+            columns: vec![
+                ("at_us", numbers(rows, |(at, _)| at.0)),
+                ("entry", texts(&entries, |entry| entry)),
+            ],
+        }
+    }
+
+    fn from_table(table: &Parsed) -> Option<Vec<Self>> {
+        let (at_us, entry) = (table.numbers("at_us")?, table.texts("entry")?);
+        (0..table.rows())
+            .map(|at| Some((IncidentTime(at_us[at]), serde_json::from_str(entry.get(at)).ok()?)))
+            .collect()
+    }
+}
+
+impl Row for Exception {
+    const TABLE: &'static str = "exceptions";
+
+    fn to_table(rows: &[Self]) -> Table {
+        let reports: Vec<String> =
+            rows.iter().map(|r| serde_json::to_string(&r.report).unwrap_or_default()).collect();
+        Table {
+            columns: vec![
+                ("at_us", numbers(rows, |r| r.at.0)),
+                ("report", texts(&reports, |report| report)),
+            ],
+        }
+    }
+
+    fn from_table(table: &Parsed) -> Option<Vec<Self>> {
+        let (at_us, report) = (table.numbers("at_us")?, table.texts("report")?);
+        (0..table.rows())
+            .map(|at| {
+                let report = serde_json::from_str(report.get(at)).ok()?;
+                Some(Self { at: IncidentTime(at_us[at]), report })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,74 @@
+//! Collects what a lab records, in memory, and writes it once at the end.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::SCHEMA;
+use super::tables::{Exception, Journal, Offered, RequestRow, Row, ScrapeRow, TruthRow, WireRow};
+use crate::spec::Spec;
+use crate::spec::time::IncidentTime;
+
+/// What belongs to a recording: the last file that is written.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Index {
+    pub(super) schema: u32,
+    pub(super) seed: u64,
+    /// Length and SHA-256 of each file.
+    pub(super) files: BTreeMap<String, (usize, String)>,
+}
+
+/// What a lab records.
+#[derive(Debug, Default)]
+pub struct RecordingWriter {
+    /// Requests by interval.
+    pub truth: Vec<TruthRow>,
+    /// Requests sent by interval.
+    pub offered: Vec<Offered>,
+    /// Single requests.
+    pub requests: Vec<RequestRow>,
+    /// Requests by listener.
+    pub wire: Vec<WireRow>,
+    /// Actions, witnesses, moments of nodes.
+    pub journal: Vec<(IncidentTime, Journal)>,
+    /// Metrics.
+    pub scrape: Vec<ScrapeRow>,
+    /// Exceptions.
+    pub exceptions: Vec<Exception>,
+}
+
+impl RecordingWriter {
+    /// Writes the recording into a folder; returns its size in bytes.
+    pub fn write(&self, folder: &Path, spec: &Spec, seed: u64) -> std::io::Result<u64> {
+        std::fs::create_dir_all(folder)?;
+        let mut files = BTreeMap::new();
+        let mut size = 0u64;
+        let mut put = |name: String, bytes: Vec<u8>| -> std::io::Result<()> {
+            size += bytes.len() as u64;
+            std::fs::write(folder.join(&name), &bytes)?;
+            files.insert(name, (bytes.len(), digest(&bytes)));
+            Ok(())
+        };
+        put("spec.json".to_owned(), serde_json::to_vec_pretty(spec)?)?;
+        put(file::<TruthRow>(), TruthRow::to_table(&self.truth).encode()?)?;
+        put(file::<Offered>(), Offered::to_table(&self.offered).encode()?)?;
+        put(file::<RequestRow>(), RequestRow::to_table(&self.requests).encode()?)?;
+        put(file::<WireRow>(), WireRow::to_table(&self.wire).encode()?)?;
+        put(file::<(IncidentTime, Journal)>(), Row::to_table(&self.journal).encode()?)?;
+        put(file::<ScrapeRow>(), ScrapeRow::to_table(&self.scrape).encode()?)?;
+        put(file::<Exception>(), Exception::to_table(&self.exceptions).encode()?)?;
+        let index = serde_json::to_vec_pretty(&Index { schema: SCHEMA, seed, files })?;
+        std::fs::write(folder.join("index.json"), &index)?;
+        Ok(size + index.len() as u64)
+    }
+}
+
+pub(super) fn file<R: Row>() -> String {
+    format!("{}.columns", R::TABLE)
+}
+
+pub(super) fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

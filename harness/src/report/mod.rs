@@ -1,0 +1,7 @@
+//! What people read: verdicts as text, progress while a run is under way.
+
+mod progress;
+mod text;
+
+pub use progress::Watcher;
+pub use text::{cost, judgement, number};

@@ -1,0 +1,79 @@
+//! Where runs are kept: `.relapse/runs/<hash>/`.
+
+use std::path::{Path, PathBuf};
+
+use super::about::About;
+
+/// Runs kept; the oldest beyond that go.
+const KEPT: usize = 64;
+
+/// The kept runs of a repository.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// The store of a repository.
+    pub fn of(root: &Path) -> Self {
+        Self { folder: root.join(".relapse/runs") }
+    }
+
+    /// The folder of a run.
+    pub fn run(&self, hash: &str) -> PathBuf {
+        self.folder.join(hash)
+    }
+
+    /// A folder in which a run may come to be; renamed once it is whole.
+    pub fn unfinished(&self, hash: &str) -> PathBuf {
+        self.folder.join(format!(".{hash}.{}", std::process::id()))
+    }
+
+    /// What is known of a run that was done before; none where it was not, or not to its end.
+    pub fn known(&self, hash: &str) -> Option<About> {
+        let folder = self.run(hash);
+        if !folder.join("recording/index.json").is_file() {
+            return None;
+        }
+        serde_json::from_slice(&std::fs::read(folder.join("run.json")).ok()?).ok()
+    }
+
+    /// Puts a finished run in its place.
+    pub fn keep(&self, hash: &str) -> std::io::Result<()> {
+        let place = self.run(hash);
+        if place.exists() {
+            std::fs::remove_dir_all(&place)?;
+        }
+        std::fs::rename(self.unfinished(hash), place)?;
+        self.forget_oldest()
+    }
+
+    fn forget_oldest(&self) -> std::io::Result<()> {
+        let mut runs = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            runs.push((entry.metadata()?.modified()?, entry.path()));
+        }
+        runs.sort();
+        let surplus = runs.len().saturating_sub(KEPT);
+        for (_, path) in runs.into_iter().take(surplus) {
+            std::fs::remove_dir_all(path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Copies a folder of files and folders.
+pub fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! Builds by name: `features/builds.toml`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kv_node::ids::BuildId;
+use kv_node::safeguards::{Build, Environment, Safeguard};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::problem::{Problem, line_of, toml_problem};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    builds: BTreeMap<String, Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    #[serde(default)]
+    environment: Environment,
+    #[serde(default)]
+    lacks: Vec<Spanned<String>>,
+    /// Why it lacks them: for the reader of the file.
+    #[serde(rename = "why")]
+    _why: String,
+}
+
+/// Reads the builds. `current` is always there and lacks nothing.
+pub fn read(file: &str, text: &str) -> Result<BTreeMap<String, Build>, Vec<Problem>> {
+    let parsed: File =
+        toml::from_str(text).map_err(|error| vec![toml_problem(file, text, &error)])?;
+    let mut problems = Vec::new();
+    let mut builds = BTreeMap::from([("current".to_owned(), Build::current())]);
+    for (id, entry) in parsed.builds {
+        let mut lacks = BTreeSet::new();
+        for name in entry.lacks {
+            let line = line_of(text, name.span().start);
+            let name = name.into_inner();
+            match Safeguard::from_name(&name) {
+                Some(safeguard) => {
+                    lacks.insert(safeguard);
+                }
+                None => problems.push(
+                    Problem::new(file, line, format!("build \"{id}\" lacks \"{name}\", which is no safeguard"))
+                        .did_you_mean(&name, Safeguard::ALL.map(Safeguard::name)),
+                ),
+            }
+        }
+        let build = Build { id: BuildId::from(id.as_str()), environment: entry.environment, lacks };
+        builds.insert(id, build);
+    }
+    if problems.is_empty() { Ok(builds) } else { Err(problems) }
+}

@@ -1,0 +1,232 @@
+//! The specification of a run and of what is expected of it: plain data.
+//!
+//! * [`Spec`]: what a lab needs. Nothing in it says what should come out.
+//! * [`Scenario`]: a spec, the expectations about it, and where both stand in a feature file.
+//! * [`topology`], [`builds`], [`truth`]: the files that a feature names.
+//! * [`problem`]: what is wrong with them, with file, line and what to write instead.
+
+pub mod builds;
+pub mod expectation;
+pub mod fault;
+pub mod problem;
+pub mod time;
+pub mod topology;
+pub mod truth;
+
+use std::collections::BTreeMap;
+
+use kv_node::config::{Member, Members};
+use kv_node::ids::{Dc, Namespace};
+use kv_node::safeguards::Build;
+use serde::{Deserialize, Serialize};
+
+use expectation::Expectation;
+use fault::Fault;
+use time::IncidentTime;
+use topology::Topology;
+
+/// Everything that decides what happens in a run, but for the seed and the binary.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Data centers, links, stores, namespaces, traffic, noise.
+    pub topology: Topology,
+    /// Whether the topology's noise is on.
+    pub noise: bool,
+    /// What runs where nothing else is said, and in the control plane.
+    pub build: Build,
+    /// What else runs where.
+    pub builds: BTreeMap<Dc, Build>,
+    /// When the replay begins.
+    pub start: IncidentTime,
+    /// When it ends.
+    pub end: IncidentTime,
+    /// What is done to the system, in order.
+    pub timeline: Vec<Planned>,
+}
+
+/// An action with its moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// When.
+    pub at: IncidentTime,
+    /// What.
+    pub action: Action,
+}
+
+/// What can be done to the system.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum Action {
+    /// A data center goes out of service for maintenance.
+    Maintenance {
+        /// Which one.
+        dc: Dc,
+    },
+    /// A data center comes back from maintenance.
+    Return {
+        /// Which one.
+        dc: Dc,
+    },
+    /// The new backend is switched in one data center.
+    NewBackendIn {
+        /// Which one.
+        dc: Dc,
+        /// On or off.
+        on: bool,
+    },
+    /// The new backend is switched everywhere.
+    NewBackend {
+        /// On or off.
+        on: bool,
+    },
+    /// A namespace is enrolled in the new backend or taken off it.
+    Enroll {
+        /// Which one.
+        namespace: Namespace,
+        /// In or out.
+        on: bool,
+    },
+    /// A data center's node dies and loses what is in its memory.
+    Crash {
+        /// Which one.
+        dc: Dc,
+    },
+    /// A data center's node is started again.
+    Start {
+        /// Which one.
+        dc: Dc,
+    },
+    /// A fault acts on the network for a time.
+    Fault {
+        /// Which one.
+        fault: Fault,
+        /// How long.
+        for_s: u64,
+    },
+}
+
+impl Action {
+    /// What the action is about: two actions about the same thing at the same moment contradict each other.
+    pub fn subject(&self) -> Option<String> {
+        match self {
+            Self::Maintenance { dc } | Self::Return { dc } => Some(format!("the service of {dc}")),
+            Self::NewBackendIn { dc, .. } => Some(format!("the new backend in {dc}")),
+            Self::NewBackend { .. } => Some("the new backend everywhere".to_owned()),
+            Self::Enroll { namespace, .. } => Some(format!("the enrollment of {namespace}")),
+            Self::Crash { dc } | Self::Start { dc } => Some(format!("the node of {dc}")),
+            Self::Fault { .. } => None,
+        }
+    }
+
+    /// The action in words, as a journal or a plan shows it.
+    pub fn text(&self) -> String {
+        let switched = |on: &bool| if *on { "on" } else { "off" };
+        match self {
+            Self::Maintenance { dc } => format!("{dc} goes down for maintenance"),
+            Self::Return { dc } => format!("{dc} returns from maintenance"),
+            Self::NewBackendIn { dc, on } => format!("new backend switched {} in {dc}", switched(on)),
+            Self::NewBackend { on } => format!("new backend switched {} everywhere", switched(on)),
+            Self::Enroll { namespace, on: true } => format!("namespace {namespace} enrolled"),
+            Self::Enroll { namespace, on: false } => {
+                format!("namespace {namespace} taken off the new backend")
+            }
+            Self::Crash { dc } => format!("{dc} crashes"),
+            Self::Start { dc } => format!("{dc} is started again"),
+            Self::Fault { fault, for_s } => format!("{fault} for {for_s} s"),
+        }
+    }
+}
+
+impl Spec {
+    /// The build that a data center runs.
+    pub fn build_of(&self, dc: &Dc) -> &Build {
+        self.builds.get(dc).unwrap_or(&self.build)
+    }
+
+    /// The topology as nodes know it.
+    pub fn members(&self) -> Members {
+        let members = self.topology.dcs.iter().map(|(dc, center)| {
+            let member = Member {
+                region: center.region.clone(),
+                regional_weight: topology::weight(center.tier),
+                upper_weight: topology::weight(center.upper),
+            };
+            (dc.clone(), member)
+        });
+        let origins = self
+            .topology
+            .regions
+            .iter()
+            .map(|(region, about)| (region.clone(), about.origin.clone()));
+        Members { dcs: members.collect(), origins: origins.collect() }
+    }
+
+    /// Whether a run of `self` is the beginning of a run of `longer`: then one run serves both.
+    pub fn is_beginning_of(&self, longer: &Self) -> bool {
+        let mine = |planned: &&Planned| planned.at < self.end;
+        self.end <= longer.end
+            && self.start == longer.start
+            && self.noise == longer.noise
+            && self.build == longer.build
+            && self.builds == longer.builds
+            && self.timeline.iter().filter(mine).eq(longer.timeline.iter().filter(mine))
+            && self.topology == longer.topology
+    }
+}
+
+/// Where something stands in a feature file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Path from the root of the repository.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// A step as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepText {
+    /// `Given`, `When`, `Then`, `And`.
+    pub keyword: String,
+    /// The sentence.
+    pub text: String,
+    /// Its line.
+    pub line: usize,
+}
+
+/// One scenario, compiled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scenario {
+    /// The feature's id: that of its incident, or the name of its file.
+    pub feature: String,
+    /// The rule that it stands under, if any.
+    pub rule: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Where it begins.
+    pub place: Place,
+    /// Tags of the feature, the rule and the scenario, without `@`.
+    pub tags: Vec<String>,
+    /// Its steps, with those of the backgrounds.
+    pub steps: Vec<StepText>,
+    /// What is run.
+    pub spec: Spec,
+    /// What is expected.
+    pub expectations: Vec<Expectation>,
+}
+
+impl Scenario {
+    /// Rule and name, as a reader knows it.
+    pub fn title(&self) -> String {
+        match &self.rule {
+            Some(rule) => format!("{rule}: {}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Topologies: `features/topologies/*.toml`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kv_node::ids::{Dc, Namespace, Peer, Region};
+use serde::{Deserialize, Serialize};
+
+use super::problem::{Problem, line_of, toml_problem};
+
+/// Data centers, links, stores, namespaces, traffic and noise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topology {
+    /// Settings of every node.
+    pub nodes: Nodes,
+    /// Regions by name.
+    pub regions: BTreeMap<Region, RegionAbout>,
+    /// Data centers by name.
+    pub dcs: BTreeMap<Dc, DcAbout>,
+    /// Object stores by name, one or two, and their regions.
+    pub stores: BTreeMap<Peer, Region>,
+    /// Where the control plane runs.
+    pub control: Region,
+    /// How long messages take.
+    pub links: Links,
+    /// How a region's load moves through its day: 24 levels, one for each full hour of local time, joined by lines.
+    pub curves: BTreeMap<String, Vec<f64>>,
+    /// Namespaces and their traffic.
+    pub namespaces: Vec<NamespaceAbout>,
+    /// Customers.
+    pub traffic: Traffic,
+    /// Background errors.
+    pub noise: Noise,
+}
+
+/// Settings of every node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nodes {
+    /// Isolates of each script.
+    pub isolates: usize,
+    /// The shortest `cache_ttl` that a reader may ask for.
+    pub cache_ttl_min_s: u64,
+    /// Whether a second write of a key within a second is refused.
+    pub one_write_per_key_and_second: bool,
+    /// Size of each of a node's two caches.
+    pub cache_bytes: u64,
+}
+
+/// A region.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegionAbout {
+    /// Hours ahead of UTC.
+    pub utc_offset_h: f64,
+    /// The region whose upper tiers it goes to.
+    pub origin: Region,
+    /// Its share of the world's requests over a whole day, as a weight.
+    pub share: f64,
+    /// Its day.
+    pub curve: String,
+}
+
+/// A data center. Weights; 0 means "not in this role".
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DcAbout {
+    /// Where it stands.
+    pub region: Region,
+    /// Its weight as a regional tier.
+    #[serde(default)]
+    pub tier: f64,
+    /// Its weight as an upper tier.
+    #[serde(default)]
+    pub upper: f64,
+    /// Its share of the region's customers.
+    pub clients: f64,
+}
+
+/// How long messages take, one way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Links {
+    /// Between a customer and the data center that serves them.
+    pub client_ms: f64,
+    /// Within a region.
+    pub within_ms: f64,
+    /// Between two regions, by `A-B`; either order.
+    pub between_ms: BTreeMap<String, f64>,
+    /// A drawn addition, up to this share of the time.
+    pub jitter: f64,
+}
+
+/// A namespace and its traffic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamespaceAbout {
+    /// Its name.
+    pub id: Namespace,
+    /// Whether it takes the new backend.
+    pub enrolled: bool,
+    /// Its weight among the namespaces of a region that it is used from.
+    pub share: f64,
+    /// The regions that it is used from; empty means all.
+    #[serde(default)]
+    pub regions: BTreeSet<Region>,
+    /// How many keys it has.
+    pub keys: u32,
+    /// How unevenly they are read: the k-th key as often as k to the power of minus this.
+    pub zipf: f64,
+    /// The share of requests that write.
+    pub puts: f64,
+    /// The share of requests that delete.
+    pub deletes: f64,
+    /// Length of a value.
+    pub value_bytes: usize,
+    /// What its readers ask for.
+    pub cache_ttl_s: u64,
+}
+
+/// Customers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traffic {
+    /// Requests a second, everywhere, as the mean of a whole day.
+    pub requests_per_s: f64,
+    /// How long a customer waits for an answer.
+    pub timeout_s: f64,
+}
+
+/// Background errors: a world without them makes every threshold look perfect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Noise {
+    /// The share of calls to each store that it answers 503 in a burst.
+    pub store_errors: f64,
+    /// The share of calls to each store that it does not answer in a burst.
+    pub store_timeouts: f64,
+    /// The share of requests that customers give up.
+    pub client_aborts: f64,
+    /// A link that is cut for a few seconds now and then.
+    pub flapping_link: [Peer; 2],
+    /// A data center whose tier answers late.
+    pub slow_dc: Dc,
+    /// How late.
+    pub slow_ms: u64,
+    /// Requests a second of a bot while it is there: reads of keys that do not exist, and writes of one key.
+    pub bot_requests_per_s: f64,
+    /// Bursts of everything above last so long.
+    pub burst_s: f64,
+    /// And come so often, in the mean.
+    pub burst_every_s: f64,
+    /// Once a day a data center's listener breaks connections for so long, in a deploy.
+    pub deploy_blip_s: f64,
+}
+
+/// A weight as nodes take it: thousandths.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie in 0..=1,000,000")]
+pub fn weight(weight: f64) -> u32 {
+    (weight * 1_000.0).round() as u32
+}
+
+impl Topology {
+    /// Milliseconds of one way between two regions.
+    pub fn one_way_ms(&self, a: &Region, b: &Region) -> f64 {
+        if a == b {
+            return self.links.within_ms;
+        }
+        let between = |a: &Region, b: &Region| self.links.between_ms.get(&format!("{a}-{b}"));
+        between(a, b).or_else(|| between(b, a)).copied().unwrap_or(self.links.within_ms)
+    }
+
+    /// The region of a data center, store or the control plane.
+    pub fn region_of(&self, peer: &Peer) -> Option<&Region> {
+        self.dcs
+            .get(&Dc::from(peer.as_str()))
+            .map(|dc| &dc.region)
+            .or_else(|| self.stores.get(peer))
+            .or_else(|| (peer.as_str() == "control").then_some(&self.control))
+    }
+
+    /// A region's load relative to its mean over the day, at a second of the day in UTC.
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "hours of a day")]
+    pub fn level(&self, region: &Region, second_of_day: u64) -> f64 {
+        let Some(about) = self.regions.get(region) else { return 0.0 };
+        let Some(curve) = self.curves.get(&about.curve) else { return 1.0 };
+        let mean = curve.iter().sum::<f64>() / curve.len() as f64;
+        let local_h = (second_of_day as f64 / 3_600.0 + about.utc_offset_h + 48.0) % 24.0;
+        let hour = local_h as usize % 24;
+        let (here, next) = (curve[hour], curve[(hour + 1) % 24]);
+        (here + (next - here) * (local_h - local_h.floor())) / mean
+    }
+}
+
+/// Reads and checks a topology.
+pub fn read(file: &str, text: &str) -> Result<Topology, Vec<Problem>> {
+    let topology: Topology =
+        toml::from_str(text).map_err(|error| vec![toml_problem(file, text, &error)])?;
+    let mut check = Check { file, text, problems: Vec::new() };
+    check.regions(&topology);
+    check.roles(&topology);
+    check.links(&topology);
+    check.namespaces(&topology);
+    check.noise(&topology);
+    if check.problems.is_empty() { Ok(topology) } else { Err(check.problems) }
+}
+
+struct Check<'a> {
+    file: &'a str,
+    text: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    /// A problem at the value that a path of keys leads to.
+    fn at(&mut self, path: &[&str], message: String) -> &mut Problem {
+        let line = line_at(self.text, path);
+        self.problems.push(Problem::new(self.file, line, message));
+        let last = self.problems.len() - 1;
+        &mut self.problems[last]
+    }
+
+    fn unknown<'k>(&mut self, path: &[&str], what: &str, name: &str, known: impl Iterator<Item = &'k str>) {
+        let problem = self.at(path, format!("{what} \"{name}\" does not exist"));
+        *problem = problem.clone().did_you_mean(name, known);
+    }
+
+    fn regions(&mut self, topology: &Topology) {
+        let known = || topology.regions.keys().map(Region::as_str);
+        if !topology.regions.values().any(|region| region.share > 0.0) {
+            self.at(&["regions"], "no region has a share of the traffic: all are zero".into()).hint =
+                Some("give at least one region a share above 0".into());
+        }
+        for (name, region) in &topology.regions {
+            let path = ["regions", name.as_str()];
+            if !topology.regions.contains_key(&region.origin) {
+                self.unknown(&path, "origin region", region.origin.as_str(), known());
+            }
+            if !topology.curves.contains_key(&region.curve) {
+                let curves = topology.curves.keys().map(String::as_str);
+                self.unknown(&path, "curve", &region.curve, curves);
+            }
+            if !is_weight(region.share) {
+                self.at(&path, format!("share is {}, not a number from 0 to 1000", region.share));
+            }
+        }
+        if !topology.regions.contains_key(&topology.control) {
+            self.unknown(&["control"], "region", topology.control.as_str(), known());
+        }
+        for (name, curve) in &topology.curves {
+            let levels = curve.len() == 24 && curve.iter().all(|level| is_weight(*level));
+            if !levels || curve.iter().sum::<f64>() <= 0.0 {
+                self.at(&["curves", name], "a curve has 24 levels from 0, not all of them 0".into());
+            }
+        }
+        if !is_weight(topology.traffic.requests_per_s) || topology.traffic.requests_per_s <= 0.0 {
+            self.at(&["traffic", "requests_per_s"], "requests_per_s is not a number above 0".into());
+        }
+    }
+
+    fn roles(&mut self, topology: &Topology) {
+        let known = || topology.regions.keys().map(Region::as_str);
+        for (name, dc) in &topology.dcs {
+            let path = ["dcs", name.as_str()];
+            if !topology.regions.contains_key(&dc.region) {
+                self.unknown(&path, "region", dc.region.as_str(), known());
+            }
+            for (role, weight) in [("tier", dc.tier), ("upper", dc.upper), ("clients", dc.clients)] {
+                if !is_weight(weight) {
+                    self.at(&path, format!("{role} is {weight}, not a number from 0 to 1000"));
+                }
+            }
+        }
+        for (region, about) in &topology.regions {
+            let weights = |of: &Region, weight: fn(&DcAbout) -> f64| -> f64 {
+                topology.dcs.values().filter(|dc| dc.region == *of).map(weight).sum()
+            };
+            let lacks = [
+                (region, "tier", "regional tier", weights(region, |dc| dc.tier)),
+                (region, "clients", "data center with clients", weights(region, |dc| dc.clients)),
+                (&about.origin, "upper", "upper tier", weights(&about.origin, |dc| dc.upper)),
+            ];
+            for (of, key, role, sum) in lacks {
+                if sum <= 0.0 {
+                    let message = format!("region {of} has no {role}: all weights are zero");
+                    self.at(&["regions", region.as_str()], message).hint =
+                        Some(format!("give at least one data center of {of} a {key} above 0"));
+                }
+            }
+        }
+        if topology.stores.is_empty() || topology.stores.len() > 2 {
+            self.at(&["stores"], format!("there are {} stores, not 1 or 2", topology.stores.len()));
+        }
+        for (store, region) in &topology.stores {
+            if !topology.regions.contains_key(region) {
+                self.unknown(&["stores", store.as_str()], "region", region.as_str(), known());
+            }
+        }
+        if topology.nodes.isolates == 0 {
+            self.at(&["nodes", "isolates"], "a script needs at least one isolate".into());
+        }
+    }
+
+    fn links(&mut self, topology: &Topology) {
+        let regions: Vec<&Region> = topology.regions.keys().collect();
+        for pair in topology.links.between_ms.keys() {
+            let ends: Vec<&str> = pair.split('-').collect();
+            let known = |end: &&str| topology.regions.contains_key(&Region::from(*end));
+            if ends.len() != 2 || !ends.iter().all(known) {
+                self.at(&["links", "between_ms", pair], format!("\"{pair}\" is not two regions joined by -"));
+            }
+        }
+        for (at, a) in regions.iter().enumerate() {
+            for b in &regions[at + 1..] {
+                let between = &topology.links.between_ms;
+                if !between.contains_key(&format!("{a}-{b}")) && !between.contains_key(&format!("{b}-{a}")) {
+                    let message = format!("the time between {a} and {b} is missing");
+                    self.at(&["links", "between_ms"], message).hint = Some(format!("{a}-{b} = 100"));
+                }
+            }
+        }
+    }
+
+    fn namespaces(&mut self, topology: &Topology) {
+        let mut seen = BTreeSet::new();
+        for (at, namespace) in topology.namespaces.iter().enumerate() {
+            let at = at.to_string();
+            let path = ["namespaces", at.as_str()];
+            let id = &namespace.id;
+            if !seen.insert(id) {
+                self.at(&path, format!("namespace \"{id}\" is there twice"));
+            }
+            for region in &namespace.regions {
+                if !topology.regions.contains_key(region) {
+                    let known = topology.regions.keys().map(Region::as_str);
+                    self.unknown(&path, "region", region.as_str(), known);
+                }
+            }
+            if namespace.keys == 0 {
+                self.at(&path, format!("namespace \"{id}\" has no keys"));
+            }
+            let shares = [namespace.puts, namespace.deletes, namespace.puts + namespace.deletes];
+            if !shares.iter().all(|share| (0.0..=1.0).contains(share)) {
+                self.at(&path, format!("puts and deletes of \"{id}\" are no shares of its requests"));
+            }
+            if namespace.cache_ttl_s < topology.nodes.cache_ttl_min_s {
+                let min_s = topology.nodes.cache_ttl_min_s;
+                self.at(&path, format!("cache_ttl_s of \"{id}\" is below the nodes' minimum of {min_s}"));
+            }
+        }
+        for region in topology.regions.keys() {
+            let here = |n: &&NamespaceAbout| n.regions.is_empty() || n.regions.contains(region);
+            let sum: f64 = topology.namespaces.iter().filter(here).map(|n| n.share).sum();
+            if sum.is_nan() || sum <= 0.0 {
+                let message = format!("no namespace is used from region {region}: all shares are zero");
+                self.at(&["namespaces"], message).hint =
+                    Some(format!("give a namespace of {region} a share above 0"));
+            }
+        }
+    }
+
+    fn noise(&mut self, topology: &Topology) {
+        let noise = &topology.noise;
+        let dcs = || topology.dcs.keys().map(Dc::as_str);
+        for peer in &noise.flapping_link {
+            if topology.region_of(peer).is_none() {
+                self.unknown(&["noise", "flapping_link"], "peer", peer.as_str(), dcs());
+            }
+        }
+        if !topology.dcs.contains_key(&noise.slow_dc) {
+            self.unknown(&["noise", "slow_dc"], "data center", noise.slow_dc.as_str(), dcs());
+        }
+        let shares = [
+            ("store_errors", noise.store_errors),
+            ("store_timeouts", noise.store_timeouts),
+            ("client_aborts", noise.client_aborts),
+        ];
+        for (key, share) in shares {
+            if !(0.0..=1.0).contains(&share) {
+                self.at(&["noise", key], format!("{key} is {share}, not a share from 0 to 1"));
+            }
+        }
+        for (key, seconds) in [("burst_s", noise.burst_s), ("burst_every_s", noise.burst_every_s)] {
+            if seconds.is_nan() || seconds <= 0.0 {
+                self.at(&["noise", key], format!("{key} is {seconds}, not a time above 0"));
+            }
+        }
+    }
+}
+
+fn is_weight(weight: f64) -> bool {
+    (0.0..=1000.0).contains(&weight)
+}
+
+/// The line of the value that a path of keys and indices leads to, or of the last part of the path that exists.
+pub fn line_at(text: &str, path: &[&str]) -> usize {
+    let Ok(table) = toml::de::DeTable::parse(text) else { return 0 };
+    let mut start = None;
+    let mut value: Option<&toml::de::DeValue<'_>> = None;
+    for (depth, key) in path.iter().enumerate() {
+        let next = match (depth, value) {
+            (0, _) => table.get_ref().get_key_value(*key).map(|(key, value)| (key.span().start, value)),
+            (_, Some(toml::de::DeValue::Table(table))) => {
+                table.get_key_value(*key).map(|(key, value)| (key.span().start, value))
+            }
+            (_, Some(toml::de::DeValue::Array(array))) => key
+                .parse::<usize>()
+                .ok()
+                .and_then(|at| array.get(at))
+                .map(|value| (value.span().start, value)),
+            _ => None,
+        };
+        let Some((at, next)) = next else { break };
+        start = Some(at);
+        value = Some(next.get_ref());
+    }
+    start.map_or(0, |start| line_of(text, start))
+}

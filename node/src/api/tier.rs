@@ -1,0 +1,228 @@
+//! The tier protocol, between data centers: its server and its client.
+//!
+//! `GET` and `PUT` of `/tier/v1/{namespace}/{key}` with the control data in one header, and `POST /tier/v1` with a batch of
+//! purges. A value's version and metadata travel as on a store. 404 is "there is none", with the version of the deletion.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use kv_store::plain::{META, VERSION};
+
+use super::auth::{Secret, TIER};
+use super::{decode_segment, encode_segment, status};
+use crate::cache::{Cache, PurgeBatch, TierAsk, TierError, TierPeers, TierRole};
+use crate::config::{DcState, TIER_TIMEOUT};
+use crate::env::{BoxFuture, Listener, NodeEnv};
+use crate::ids::{Dc, Name, Peer, Region, Version};
+use crate::storage::{Found, StoredObject, from_object, to_object};
+use crate::worker::{Ctx, Thrown};
+
+const PREFIX: &str = "/tier/v1";
+
+/// What a request does, as metrics name it.
+pub fn operation(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "get",
+        Method::PUT => "put",
+        Method::POST => "purge",
+        _ => "other",
+    }
+}
+
+/// Serves one request of another data center: the entry of the supercache script.
+pub async fn serve(
+    cache: Arc<Cache>,
+    ctx: Arc<Ctx>,
+    request: Request<Bytes>,
+) -> Result<Response<Bytes>, Thrown> {
+    let route = ctx.env.tier_route()?;
+    debug_assert_eq!(route.serves, ctx.dc, "an isolate's route is its own data center's");
+    if ctx.config.snapshot.status(&ctx.dc).state != DcState::Serving {
+        // What is out of service must not answer from a tier that purges no longer reach: this request goes past it.
+        ctx.env.write(|bindings| {
+            bindings.tier_route = None;
+            bindings.error_reporting = false;
+        });
+    }
+    Ok(handle(&cache, &ctx, request).await.unwrap_or_else(status::bare))
+}
+
+async fn handle(
+    cache: &Arc<Cache>,
+    ctx: &Arc<Ctx>,
+    request: Request<Bytes>,
+) -> Result<Response<Bytes>, StatusCode> {
+    if *request.method() == Method::POST && request.uri().path() == PREFIX {
+        let batch: PurgeBatch =
+            serde_json::from_slice(request.body()).map_err(|_| StatusCode::BAD_REQUEST)?;
+        cache.take_purges(&batch);
+        return Ok(status::bare(StatusCode::OK));
+    }
+    let ask = decode_ask(&request).ok_or(StatusCode::BAD_REQUEST)?;
+    match *request.method() {
+        Method::GET => {
+            let found = cache.serve(ctx, &ask).await.map_err(status::tier_status)?;
+            Ok(encode_found(&found))
+        }
+        Method::PUT => {
+            let state = decode_found(&request, request.body()).ok_or(StatusCode::BAD_REQUEST)?;
+            cache.serve_write(ctx, &ask, state).await.map_err(status::tier_status)?;
+            Ok(status::bare(StatusCode::OK))
+        }
+        _ => Err(StatusCode::METHOD_NOT_ALLOWED),
+    }
+}
+
+fn encode_ask(method: Method, ask: &TierAsk) -> Result<Request<Bytes>, TierError> {
+    let role = match ask.role {
+        TierRole::Regional => "regional",
+        TierRole::Upper => "upper",
+    };
+    let path = format!(
+        "{PREFIX}/{}/{}",
+        encode_segment(ask.name.namespace.as_str()),
+        encode_segment(&ask.name.key)
+    );
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(TIER, format!("{role};{};{}", ask.affinity, ask.revision))
+        .body(Bytes::new())
+        .map_err(|_| TierError::Failed)
+}
+
+fn decode_ask(request: &Request<Bytes>) -> Option<TierAsk> {
+    let (namespace, key) =
+        request.uri().path().strip_prefix(PREFIX)?.strip_prefix('/')?.split_once('/')?;
+    let name = Name::new(decode_segment(namespace)?.into(), &decode_segment(key)?);
+    let mut control = request.headers().get(TIER)?.to_str().ok()?.split(';');
+    let role = match control.next()? {
+        "regional" => TierRole::Regional,
+        "upper" => TierRole::Upper,
+        _ => return None,
+    };
+    let affinity = Region::from(control.next()?);
+    let revision = control.next()?.parse().ok()?;
+    Some(TierAsk { name, role, affinity, revision })
+}
+
+fn encode_found(found: &Found) -> Response<Bytes> {
+    let object = to_object(found);
+    let mut response = Response::new(object.body);
+    if matches!(found, Found::Absent(_)) {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    let headers = response.headers_mut();
+    if let Ok(version) = HeaderValue::from_str(&object.version.encode()) {
+        headers.insert(VERSION, version);
+    }
+    if let Ok(meta) = HeaderValue::try_from(object.meta) {
+        headers.insert(META, meta);
+    }
+    response
+}
+
+/// A state from the headers and the body of a message, whichever way it goes.
+fn decode_found<M: Headers>(message: &M, body: &Bytes) -> Option<Found> {
+    let header = |name: &str| message.headers().get(name).and_then(|value| value.to_str().ok());
+    let version = Version::decode(header(VERSION)?)?;
+    let meta = header(META)?.to_owned();
+    from_object(StoredObject { version, meta, body: body.clone() }).ok()
+}
+
+trait Headers {
+    fn headers(&self) -> &http::HeaderMap;
+}
+
+impl<T> Headers for Request<T> {
+    fn headers(&self) -> &http::HeaderMap {
+        self.headers()
+    }
+}
+
+impl<T> Headers for Response<T> {
+    fn headers(&self) -> &http::HeaderMap {
+        self.headers()
+    }
+}
+
+/// The client side.
+#[derive(Clone, Debug)]
+pub struct TierClient {
+    env: NodeEnv,
+    secret: Secret,
+}
+
+impl TierClient {
+    /// A client that signs with a secret.
+    pub fn new(env: NodeEnv, secret: Secret) -> Self {
+        Self { env, secret }
+    }
+
+    fn call(
+        &self,
+        dc: &Dc,
+        request: Result<Request<Bytes>, TierError>,
+    ) -> BoxFuture<Result<Response<Bytes>, TierError>> {
+        let (env, secret, peer): (_, _, Peer) = (self.env.clone(), self.secret.clone(), dc.peer());
+        Box::pin(async move {
+            let mut request = request?;
+            secret.sign(&mut request, env.clock.now());
+            let call = env.network.call(&peer, Listener::Tier, request);
+            match env.timeout(TIER_TIMEOUT, call).await {
+                Ok(Ok(response)) => Ok(response),
+                Ok(Err(_)) | Err(_) => Err(TierError::Unreachable),
+            }
+        })
+    }
+}
+
+impl TierPeers for TierClient {
+    fn get(&self, dc: &Dc, ask: &TierAsk) -> BoxFuture<Result<Found, TierError>> {
+        let call = self.call(dc, encode_ask(Method::GET, ask));
+        Box::pin(async move {
+            let response = call.await?;
+            match response.status() {
+                StatusCode::OK | StatusCode::NOT_FOUND => {
+                    decode_found(&response, response.body()).ok_or(TierError::Failed)
+                }
+                other => Err(status::tier_error(other)),
+            }
+        })
+    }
+
+    fn put(&self, dc: &Dc, ask: &TierAsk, state: &Found) -> BoxFuture<Result<(), TierError>> {
+        let object = to_object(state);
+        let request = encode_ask(Method::PUT, ask).and_then(|mut request| {
+            let version = HeaderValue::from_str(&object.version.encode());
+            let meta = HeaderValue::try_from(object.meta);
+            let (Ok(version), Ok(meta)) = (version, meta) else {
+                return Err(TierError::Failed);
+            };
+            request.headers_mut().insert(VERSION, version);
+            request.headers_mut().insert(META, meta);
+            *request.body_mut() = object.body;
+            Ok(request)
+        });
+        let call = self.call(dc, request);
+        Box::pin(async move { done(&call.await?) })
+    }
+
+    fn purge(&self, dc: &Dc, batch: &PurgeBatch) -> BoxFuture<Result<(), TierError>> {
+        let request = serde_json::to_vec(batch)
+            .map_err(|_| TierError::Failed)
+            .and_then(|body| {
+                Request::post(PREFIX).body(Bytes::from(body)).map_err(|_| TierError::Failed)
+            });
+        let call = self.call(dc, request);
+        Box::pin(async move { done(&call.await?) })
+    }
+}
+
+fn done(response: &Response<Bytes>) -> Result<(), TierError> {
+    match response.status() {
+        StatusCode::OK => Ok(()),
+        other => Err(status::tier_error(other)),
+    }
+}

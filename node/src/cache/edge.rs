@@ -1,0 +1,282 @@
+//! The edge: what a data center does for its own customers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::entry::{Entries, Entry};
+use super::flights::Flights;
+use super::{Cache, CacheError, CacheResult, Read, TierAsk, TierError, TierRole};
+use crate::env::{BoxFuture, Timestamp};
+use crate::ids::{Dc, Name};
+use crate::safeguards::Safeguard;
+use crate::storage::Found;
+use crate::worker::Ctx;
+
+/// How often an edge asks its regional tier about a key that is read, whatever the reader's `cache_ttl` (S002).
+const REFRESH_PERIOD: Duration = Duration::from_secs(60);
+/// A refresh begins this long before its time, so that readers of a busy key never wait and the bound of one minute holds.
+const REFRESH_AHEAD: Duration = Duration::from_secs(10);
+/// What a refresh adds to an entry's life in builds that do not bound staleness (S002: "extends expiry by one minute").
+const EXTENSION: Duration = Duration::from_secs(60);
+/// How long "there is none" is believed without asking.
+const NEGATIVE_TTL: Duration = Duration::from_secs(60);
+/// A connection that breaks says nothing about the owner: one more try, so that a blip is not an error.
+const BROKEN_CONNECTION_TRIES: usize = 2;
+
+/// How long a reader is content with a cached value: at least the limit of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ttl(pub Duration);
+
+pub(super) struct Edge {
+    entries: Entries,
+    flights: Flights<Result<Found, CacheError>>,
+}
+
+impl Edge {
+    pub(super) fn new(bytes_max: u64) -> Self {
+        Self { entries: Entries::new(bytes_max), flights: Flights::new() }
+    }
+}
+
+/// What an entry is good for.
+enum Freshness {
+    Fresh,
+    /// Serve it, and ask behind.
+    Refresh,
+    Gone,
+}
+
+impl Cache {
+    /// Reads a key for a customer of this data center.
+    ///
+    /// [`CacheError::OwnerFailed`] where the owner threw, [`CacheError::Unavailable`] where nobody could be reached.
+    pub async fn read(
+        self: &Arc<Self>,
+        ctx: &Arc<Ctx>,
+        name: &Name,
+        ttl: Ttl,
+    ) -> Result<Read, CacheError> {
+        let now = self.env.clock.now();
+        if let Some(entry) = self.edge.entries.get(name) {
+            let freshness = if ctx.build.has(Safeguard::BoundedStaleness) {
+                fresh_within_the_bound(&entry, now)
+            } else {
+                fresh_while_read(&entry, now)
+            };
+            match freshness {
+                Freshness::Fresh => {
+                    return Ok(Read { found: entry.found.clone(), result: CacheResult::Hit });
+                }
+                Freshness::Refresh => {
+                    entry.attempt(now);
+                    self.refresh_behind(ctx, name, ttl);
+                    let late = now.since(entry.fetched_at) >= REFRESH_PERIOD;
+                    let result = if late { CacheResult::Stale } else { CacheResult::Hit };
+                    return Ok(Read { found: entry.found.clone(), result });
+                }
+                Freshness::Gone => {}
+            }
+        }
+        let found = self.fill(ctx, name, ttl).await?;
+        Ok(Read { found, result: CacheResult::Miss })
+    }
+
+    /// Writes a key for a customer of this data center. What is written here is read here at once.
+    pub async fn write(
+        self: &Arc<Self>,
+        ctx: &Arc<Ctx>,
+        name: &Name,
+        state: Found,
+    ) -> Result<(), CacheError> {
+        if self.takes_tiers(ctx, name) {
+            self.write_by_owner(ctx, name, &state).await?;
+        } else {
+            self.write_storage(ctx, name, state.clone()).await?;
+        }
+        let now = self.env.clock.now();
+        self.edge.entries.put(name, Entry::new(state, now, now.after(NEGATIVE_TTL)));
+        Ok(())
+    }
+
+    fn refresh_behind(self: &Arc<Self>, ctx: &Arc<Ctx>, name: &Name, ttl: Ttl) {
+        if self.edge.flights.under_way(name) {
+            return;
+        }
+        let (this, ctx, name) = (self.clone(), ctx.clone(), name.clone());
+        self.env.tasks.spawn(Box::pin(async move {
+            if this.fill(&ctx, &name, ttl).await.is_err() {
+                this.metrics.refresh_failures.inc();
+            }
+        }));
+    }
+
+    async fn fill(
+        self: &Arc<Self>,
+        ctx: &Arc<Ctx>,
+        name: &Name,
+        ttl: Ttl,
+    ) -> Result<Found, CacheError> {
+        let fetched = self
+            .edge
+            .flights
+            .join(&self.env, name, || {
+                let (this, ctx, name) = (self.clone(), ctx.clone(), name.clone());
+                Box::pin(async move {
+                    let asked_at = this.env.clock.now();
+                    let found = this.fetch(&ctx, &name).await?;
+                    let ttl = match found {
+                        Found::Value(_) => ttl.0,
+                        Found::Absent(_) => ttl.0.min(NEGATIVE_TTL),
+                    };
+                    let entry = Entry::new(found, asked_at, asked_at.after(ttl));
+                    Ok(this.edge.entries.put(&name, entry).found.clone())
+                })
+            })
+            .await;
+        fetched.unwrap_or(Err(CacheError::Unavailable))
+    }
+
+    async fn fetch(self: &Arc<Self>, ctx: &Arc<Ctx>, name: &Name) -> Result<Found, CacheError> {
+        if self.takes_tiers(ctx, name) {
+            self.read_by_owner(ctx, name).await
+        } else {
+            Ok(self.read_storage(ctx, name).await?)
+        }
+    }
+
+    async fn read_by_owner(
+        self: &Arc<Self>,
+        ctx: &Arc<Ctx>,
+        name: &Name,
+    ) -> Result<Found, CacheError> {
+        let targets = self.targets(ctx, name);
+        if targets.is_empty() {
+            return Ok(self.read_storage(ctx, name).await?);
+        }
+        self.ask_owners(ctx, name, &targets, |dc, ask| self.peers.get(dc, ask)).await
+    }
+
+    async fn write_by_owner(
+        self: &Arc<Self>,
+        ctx: &Arc<Ctx>,
+        name: &Name,
+        state: &Found,
+    ) -> Result<(), CacheError> {
+        let targets = self.targets(ctx, name);
+        if targets.is_empty() {
+            return Ok(self.write_storage(ctx, name, state.clone()).await?);
+        }
+        self.ask_owners(ctx, name, &targets, |dc, ask| self.peers.put(dc, ask, state))
+            .await
+    }
+
+    /// Whom to ask for a key, best first: its owner in the region, the next one, then the upper tier.
+    fn targets(&self, ctx: &Ctx, name: &Name) -> Vec<(Dc, TierRole)> {
+        let placement = &ctx.config.placement;
+        let mut targets: Vec<(Dc, TierRole)> = placement
+            .regional(&self.region, name)
+            .take(2)
+            .map(|dc| (dc.clone(), TierRole::Regional))
+            .collect();
+        let origin = placement.origin(&self.region);
+        if let Some(upper) = placement.upper(origin, name).next()
+            && targets.iter().all(|(dc, _)| dc != upper)
+        {
+            targets.push((upper.clone(), TierRole::Upper));
+        }
+        targets
+    }
+
+    async fn ask_owners<T>(
+        &self,
+        ctx: &Arc<Ctx>,
+        name: &Name,
+        targets: &[(Dc, TierRole)],
+        ask: impl Fn(&Dc, &TierAsk) -> BoxFuture<Result<T, TierError>>,
+    ) -> Result<T, CacheError> {
+        let mut last = TierError::Unreachable;
+        for (turn, (dc, role)) in targets.iter().enumerate() {
+            let request = TierAsk {
+                name: name.clone(),
+                role: *role,
+                affinity: ctx.config.placement.origin(&self.region).clone(),
+                revision: ctx.config.snapshot.revision,
+            };
+            let mut answer = ask(dc, &request).await;
+            for _ in 1..BROKEN_CONNECTION_TRIES {
+                if !matches!(answer, Err(TierError::Unreachable)) {
+                    break;
+                }
+                answer = ask(dc, &request).await;
+            }
+            match answer {
+                Ok(value) => {
+                    if turn > 0 {
+                        self.metrics.fallbacks.inc();
+                    }
+                    return Ok(value);
+                }
+                Err(TierError::Storage) => return Err(CacheError::Unavailable),
+                Err(error) => last = error,
+            }
+            if last == TierError::Failed {
+                if ctx.build.has(Safeguard::OwnerQuarantine) {
+                    self.suspect(dc);
+                } else {
+                    keep_suspicion_to_oneself(dc);
+                }
+            }
+            let goes_on = if ctx.build.has(Safeguard::OwnerFallback) {
+                ask_the_next()
+            } else {
+                give_up_with_the_owner()
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        Err(last.into())
+    }
+
+    fn suspect(&self, owner: &Dc) {
+        if let Some(control) = &self.control {
+            self.suspects.suspect(control, owner);
+        }
+    }
+}
+
+fn keep_suspicion_to_oneself(_: &Dc) {}
+
+fn ask_the_next() -> bool {
+    true
+}
+
+fn give_up_with_the_owner() -> bool {
+    false
+}
+
+/// Asks behind in the last seconds of the minute, and in the foreground after it: no reader sees anything older than that,
+/// whatever `cache_ttl` it asked for.
+fn fresh_within_the_bound(entry: &Entry, now: Timestamp) -> Freshness {
+    let bound = entry.fetched_at.after(REFRESH_PERIOD).min(entry.expires());
+    if entry.found.expired(now.unix_s()) || now >= bound {
+        Freshness::Gone
+    } else if now >= bound.before(REFRESH_AHEAD) && entry.attempted() == entry.fetched_at {
+        Freshness::Refresh
+    } else {
+        Freshness::Fresh
+    }
+}
+
+/// As in 2023: a read that is due for a refresh begins one behind and extends the entry's life by a minute, whatever comes
+/// of the refresh. A key that is read often never lapses, also when its owner has been failing for hours.
+fn fresh_while_read(entry: &Entry, now: Timestamp) -> Freshness {
+    if entry.found.expired(now.unix_s()) || now >= entry.expires() {
+        Freshness::Gone
+    } else if now.since(entry.attempted()) >= REFRESH_PERIOD.saturating_sub(REFRESH_AHEAD) {
+        entry.extend(entry.expires().after(EXTENSION));
+        Freshness::Refresh
+    } else {
+        Freshness::Fresh
+    }
+}

@@ -1,0 +1,61 @@
+//! Coalescing: of many who miss the same key at once, one asks and all are told.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+use tokio::sync::oneshot;
+
+use crate::env::{BoxFuture, NodeEnv};
+use crate::ids::Name;
+
+type Waiting<T> = IndexMap<Name, Vec<oneshot::Sender<T>>, FxBuildHasher>;
+
+/// Fetches under way.
+pub(super) struct Flights<T> {
+    waiting: Arc<Mutex<Waiting<T>>>,
+}
+
+impl<T: Clone + Send + 'static> Flights<T> {
+    pub(super) fn new() -> Self {
+        Self { waiting: Arc::default() }
+    }
+
+    /// Joins the fetch of a key that is under way, or begins one.
+    ///
+    /// The fetch runs beside the requests that wait for it, so that it does not end with the first of them. `None`: the
+    /// node ended first.
+    pub(super) async fn join<F>(&self, env: &NodeEnv, name: &Name, fetch: F) -> Option<T>
+    where
+        F: FnOnce() -> BoxFuture<T>,
+    {
+        let (tell, told) = oneshot::channel();
+        let begins = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let others = waiting.entry(name.clone()).or_default();
+            others.push(tell);
+            others.len() == 1
+        };
+        if begins {
+            let (waiting, name, fetch) = (self.waiting.clone(), name.clone(), fetch());
+            env.tasks.spawn(Box::pin(async move {
+                let value = fetch.await;
+                let waiting = waiting
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .swap_remove(&name)
+                    .unwrap_or_default();
+                for tell in waiting {
+                    // Who no longer waits need not be told.
+                    let _ = tell.send(value.clone());
+                }
+            }));
+        }
+        told.await.ok()
+    }
+
+    /// Whether a fetch of a key is under way.
+    pub(super) fn under_way(&self, name: &Name) -> bool {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    }
+}

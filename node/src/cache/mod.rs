@@ -1,0 +1,246 @@
+//! Edge cache, tier cache, freshness, coalescing, placement, purge. This room owns *every* purge and knows no object-store
+//! protocol.
+//!
+//! Start with [`Cache::read`] (the edge's side of a get) and [`Cache::serve`] (the owner's side).
+
+mod edge;
+mod entry;
+mod flights;
+pub mod placement;
+mod purge;
+mod tier;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use edge::Ttl;
+pub use purge::{PurgeBatch, PurgeEntry};
+
+use crate::config::{Config, Limits, Members};
+use crate::env::{BoxFuture, NodeEnv};
+use crate::ids::{Dc, Name, Peer, Region};
+use crate::storage::{Found, Storage, StorageError};
+use crate::telemetry::{Lifecycle, Metrics};
+use crate::worker::Ctx;
+
+/// What the edge cache did for a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CacheResult {
+    /// Answered from the edge.
+    Hit,
+    /// Answered from the edge with a value past its refresh time, while a refresh runs behind.
+    Stale,
+    /// Asked further up.
+    Miss,
+}
+
+/// A read as the gateway gets it.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// What is known of the key.
+    pub found: Found,
+    /// How it was found.
+    pub result: CacheResult,
+}
+
+/// In which role a tier is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TierRole {
+    /// The owner of a key in the asking edge's region.
+    Regional,
+    /// The owner in the origin region.
+    Upper,
+}
+
+/// Why a tier did not answer with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TierError {
+    /// It threw. It is there, and it does not work.
+    #[error("the owner failed")]
+    Failed,
+    /// It could not be reached in time.
+    #[error("the owner is unreachable")]
+    Unreachable,
+    /// It works, but no store behind it could answer.
+    #[error("no object store could answer")]
+    Storage,
+}
+
+/// Why the cache has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CacheError {
+    /// The key's owner threw, and nobody else was asked.
+    #[error("the owner failed")]
+    OwnerFailed,
+    /// Neither an owner nor a store could be reached. The caller may ask again later.
+    #[error("unavailable")]
+    Unavailable,
+}
+
+impl From<StorageError> for CacheError {
+    fn from(_: StorageError) -> Self {
+        Self::Unavailable
+    }
+}
+
+impl From<TierError> for CacheError {
+    fn from(error: TierError) -> Self {
+        match error {
+            TierError::Failed => Self::OwnerFailed,
+            TierError::Unreachable | TierError::Storage => Self::Unavailable,
+        }
+    }
+}
+
+/// A request to a tier.
+#[derive(Clone, Debug)]
+pub struct TierAsk {
+    /// Which key.
+    pub name: Name,
+    /// In which role.
+    pub role: TierRole,
+    /// The origin region that the edge chose.
+    pub affinity: Region,
+    /// The sender's configuration.
+    pub revision: u64,
+}
+
+/// The tier protocol, as the cache sees it: implemented by `api::tier`, over the network door.
+pub trait TierPeers: Send + Sync {
+    /// Reads a key from another data center.
+    fn get(&self, dc: &Dc, ask: &TierAsk) -> BoxFuture<Result<Found, TierError>>;
+    /// Writes a key by way of another data center.
+    fn put(&self, dc: &Dc, ask: &TierAsk, state: &Found) -> BoxFuture<Result<(), TierError>>;
+    /// Delivers purges.
+    fn purge(&self, dc: &Dc, batch: &PurgeBatch) -> BoxFuture<Result<(), TierError>>;
+}
+
+/// The caches of one data center and the ways out of it.
+pub struct Cache {
+    dc: Dc,
+    region: Region,
+    env: NodeEnv,
+    storage: Storage,
+    peers: Arc<dyn TierPeers>,
+    control: Option<Peer>,
+    metrics: Arc<Metrics>,
+    edge: edge::Edge,
+    tier: tier::Tier,
+    purges: purge::Purges,
+    suspects: Arc<dyn Suspects>,
+}
+
+/// Where an owner that failed is reported.
+pub trait Suspects: Send + Sync {
+    /// Tells the control plane that an owner failed a tier request.
+    fn suspect(&self, control: &Peer, owner: &Dc);
+}
+
+/// What [`Cache::new`] needs.
+pub struct CacheParts {
+    /// Which data center this is.
+    pub dc: Dc,
+    /// The topology.
+    pub members: Arc<Members>,
+    /// The doors.
+    pub env: NodeEnv,
+    /// The stores.
+    pub storage: Storage,
+    /// The other data centers.
+    pub peers: Arc<dyn TierPeers>,
+    /// The control plane.
+    pub control: Option<Peer>,
+    /// How to report an owner there.
+    pub suspects: Arc<dyn Suspects>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Sizes.
+    pub limits: Limits,
+}
+
+impl Cache {
+    /// Empty caches.
+    pub fn new(parts: CacheParts) -> Arc<Self> {
+        let region = parts
+            .members
+            .dcs
+            .get(&parts.dc)
+            .map_or_else(|| Region::from(""), |member| member.region.clone());
+        Arc::new(Self {
+            region,
+            edge: edge::Edge::new(parts.limits.edge_cache_bytes),
+            tier: tier::Tier::new(parts.limits.tier_cache_bytes),
+            purges: purge::Purges::new(&parts.env),
+            dc: parts.dc,
+            env: parts.env,
+            storage: parts.storage,
+            peers: parts.peers,
+            control: parts.control,
+            suspects: parts.suspects,
+            metrics: parts.metrics,
+        })
+    }
+
+    /// Adapts what the tier holds to a new configuration, before that serves any request.
+    ///
+    /// Whoever comes back into placement may have missed any purge and drops everything. Everyone else drops what it no
+    /// longer holds by right: purges of those keys go to another from now on.
+    pub fn configured(&self, old: &Config, new: &Config) {
+        let owns = |config: &Config| {
+            config.snapshot.status(&self.dc).owns_keys() && config.snapshot.new_backend
+        };
+        if owns(new) && !owns(old) {
+            self.drop_tier();
+        } else {
+            self.tier.keep(|name| new.placement.holds(&self.dc, &self.region, name));
+        }
+    }
+
+    fn drop_tier(&self) {
+        self.tier.keep(|_| false);
+        let event = Lifecycle::TierDropped { dc: self.dc.clone() };
+        self.env.sink.lifecycle(self.env.clock.now(), event);
+    }
+
+    /// Whether requests of a key's namespace take the tiers from here.
+    fn takes_tiers(&self, ctx: &Ctx, name: &Name) -> bool {
+        ctx.config.takes_new_backend(&self.dc, &name.namespace)
+    }
+
+    /// Reads from storage, and sees to what storage finds out afterwards.
+    async fn read_storage(self: &Arc<Self>, ctx: &Arc<Ctx>, name: &Name) -> Result<Found, StorageError> {
+        let answer = self.storage.read(name).await?;
+        if let Some(rest) = answer.rest {
+            let (this, ctx) = (self.clone(), ctx.clone());
+            self.env.tasks.spawn(Box::pin(async move {
+                if let Some(repaired) = rest.await {
+                    this.metrics.repairs.inc();
+                    if repaired.was_newer {
+                        this.purge(&ctx, &repaired.name, repaired.version);
+                    }
+                }
+            }));
+        }
+        Ok(answer.found)
+    }
+
+    /// Writes to storage and purges the key everywhere, whatever road the write took.
+    async fn write_storage(
+        self: &Arc<Self>,
+        ctx: &Arc<Ctx>,
+        name: &Name,
+        state: Found,
+    ) -> Result<(), StorageError> {
+        let version = state.version();
+        let answer = self.storage.write(name, state).await?;
+        self.env.tasks.spawn(answer.rest);
+        self.purge(ctx, name, version);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("dc", &self.dc).finish_non_exhaustive()
+    }
+}

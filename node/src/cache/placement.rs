@@ -1,0 +1,185 @@
+//! Who owns a key: weighted rendezvous hashing over the tiers of a region.
+//!
+//! Every node computes the same owner from the same snapshot. Only a member's id is hashed, so taking one out moves only its
+//! keys, spread by weight, and bringing it back moves exactly those back.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use hrw_hash::{HrwNode, HrwNodes};
+
+use crate::config::{Member, Members, Snapshot};
+use crate::ids::{Dc, Name, Region};
+
+#[derive(PartialEq, Eq)]
+struct Candidate {
+    dc: Dc,
+    weight: u32,
+}
+
+impl Hash for Candidate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.dc.hash(state);
+    }
+}
+
+impl HrwNode for Candidate {
+    fn capacity(&self) -> usize {
+        self.weight as usize
+    }
+}
+
+/// The owners of all keys under one snapshot.
+pub struct Placement {
+    regional: BTreeMap<Region, HrwNodes<Candidate>>,
+    upper: BTreeMap<Region, HrwNodes<Candidate>>,
+    origins: BTreeMap<Region, Region>,
+}
+
+impl Placement {
+    /// Works out who may own keys, from the members' weights and the snapshot's statuses.
+    pub fn new(members: &Members, snapshot: &Snapshot) -> Self {
+        let tiers = |weight: fn(&Member) -> u32| {
+            let mut regions: BTreeMap<Region, Vec<Candidate>> = BTreeMap::new();
+            for (dc, member) in &members.dcs {
+                if weight(member) > 0 && snapshot.status(dc).owns_keys() {
+                    regions
+                        .entry(member.region.clone())
+                        .or_default()
+                        .push(Candidate { dc: dc.clone(), weight: weight(member) });
+                }
+            }
+            regions.into_iter().map(|(region, nodes)| (region, HrwNodes::new(nodes))).collect()
+        };
+        Self {
+            regional: tiers(|member| member.regional_weight),
+            upper: tiers(|member| member.upper_weight),
+            origins: members.origins.clone(),
+        }
+    }
+
+    /// The regional tiers of a region for a key, the owner first. Empty where the region has none in service.
+    pub fn regional<'a>(&'a self, region: &Region, name: &'a Name) -> impl Iterator<Item = &'a Dc> {
+        in_order(self.regional.get(region), name)
+    }
+
+    /// The upper tiers of an origin region for a key, the owner first.
+    pub fn upper<'a>(&'a self, origin: &Region, name: &'a Name) -> impl Iterator<Item = &'a Dc> {
+        in_order(self.upper.get(origin), name)
+    }
+
+    /// The origin region whose upper tiers a region goes to: its affinity.
+    pub fn origin<'a>(&'a self, region: &'a Region) -> &'a Region {
+        self.origins.get(region).unwrap_or(region)
+    }
+
+    /// Everyone who may hold a key as its owner: what a purge must reach. Fixed by the topology, whatever the number of
+    /// edges; each data center once, in a defined order.
+    pub fn holders<'a>(&'a self, name: &'a Name) -> Vec<&'a Dc> {
+        let mut holders: Vec<&Dc> = Vec::with_capacity(self.regional.len() + self.upper.len());
+        for tiers in self.regional.values().chain(self.upper.values()) {
+            if let Some(owner) = in_order(Some(tiers), name).next()
+                && !holders.contains(&owner)
+            {
+                holders.push(owner);
+            }
+        }
+        holders
+    }
+
+    /// Whether a data center holds a key in one of its roles.
+    pub fn holds(&self, dc: &Dc, region: &Region, name: &Name) -> bool {
+        self.regional(region, name).next() == Some(dc) || self.upper(region, name).next() == Some(dc)
+    }
+}
+
+fn in_order<'a>(
+    tiers: Option<&'a HrwNodes<Candidate>>,
+    name: &'a Name,
+) -> impl Iterator<Item = &'a Dc> + use<'a> {
+    tiers.into_iter().flat_map(|tiers| tiers.sorted(name)).map(|candidate| &candidate.dc)
+}
+
+impl fmt::Debug for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Placement")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DcState, DcStatus};
+
+    fn members() -> Members {
+        let dcs = [("MEL01", 1500), ("SYD", 1000), ("AKL", 1000), ("PER", 1000), ("CBR", 0)];
+        Members {
+            dcs: dcs
+                .into_iter()
+                .map(|(dc, weight)| {
+                    let member = Member {
+                        region: Region::from("OC"),
+                        regional_weight: weight,
+                        upper_weight: 0,
+                    };
+                    (Dc::from(dc), member)
+                })
+                .collect(),
+            origins: BTreeMap::new(),
+        }
+    }
+
+    fn placement(out: &[&str]) -> Placement {
+        let snapshot = Snapshot {
+            revision: 1,
+            new_backend: true,
+            dcs: out
+                .iter()
+                .map(|dc| {
+                    let status = DcStatus { state: DcState::Maintenance, ..DcStatus::default() };
+                    (Dc::from(*dc), status)
+                })
+                .collect(),
+            enrolled: std::collections::BTreeSet::new(),
+        };
+        Placement::new(&members(), &snapshot)
+    }
+
+    fn owner(placement: &Placement, key: &str) -> Dc {
+        let name = Name::new("ns".into(), key);
+        placement.regional(&Region::from("OC"), &name).next().cloned().unwrap()
+    }
+
+    #[test]
+    fn load_follows_weight() {
+        let placement = placement(&[]);
+        let keys = 60_000;
+        let melbourne =
+            (0..keys).filter(|k| owner(&placement, &k.to_string()).as_str() == "MEL01").count();
+        let share = f64::from(u32::try_from(melbourne).unwrap()) / f64::from(keys);
+        assert!((share - 1.5 / 4.5).abs() < 0.01, "{share}");
+    }
+
+    #[test]
+    fn an_outage_moves_only_the_keys_of_the_owner_that_is_gone() {
+        let (before, during) = (placement(&[]), placement(&["MEL01"]));
+        for key in 0..5_000 {
+            let key = key.to_string();
+            let was = owner(&before, &key);
+            if was.as_str() == "MEL01" {
+                assert_ne!(owner(&during, &key).as_str(), "MEL01");
+            } else {
+                assert_eq!(owner(&during, &key), was);
+            }
+        }
+    }
+
+    #[test]
+    fn a_data_center_without_weight_owns_nothing_and_a_region_without_tiers_has_no_owner() {
+        let placement = placement(&[]);
+        assert!((0..5_000).all(|key| owner(&placement, &key.to_string()).as_str() != "CBR"));
+        let name = Name::new("ns".into(), "k");
+        assert_eq!(placement.regional(&Region::from("EU"), &name).next(), None);
+    }
+}

@@ -1,0 +1,220 @@
+//! Purges: telling every holder of a key that what it holds is older than a version.
+//!
+//! A purge carries a version, and a tier remembers it as long as a fetch can last: a fill that was under way when the purge
+//! came is refused. Batches are numbered per sender and receiver; a gap in the numbers, or a sender that began anew, makes
+//! the receiver drop everything before it serves again.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
+
+use super::Cache;
+use crate::env::{NodeEnv, Stream, Timestamp};
+use crate::ids::{Dc, Name, Namespace, Version};
+use crate::worker::Ctx;
+
+/// Longer than any fetch: two tier timeouts and a store's, with their second tries.
+const MARK_LIFE: Duration = Duration::from_secs(30);
+/// Purges waiting for one receiver. Beyond it the oldest is dropped, which the receiver sees as a gap.
+const OUTBOX_MAX: usize = 1_000;
+/// Purges in one request.
+const BATCH_MAX: usize = 100;
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Purges on their way to one receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurgeBatch {
+    /// Who sends it.
+    pub sender: Dc,
+    /// Which life of the sender: a restarted one numbers anew.
+    pub life: u64,
+    /// The number of the first entry; the others follow without a gap.
+    pub first: u64,
+    /// What to purge.
+    pub entries: Vec<PurgeEntry>,
+}
+
+/// One key and the version that made what is held of it old.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurgeEntry {
+    /// Whose key.
+    pub namespace: Namespace,
+    /// Which key.
+    pub key: String,
+    /// Everything older goes.
+    pub version: Version,
+}
+
+pub(super) struct Purges {
+    life: u64,
+    jitter: Stream,
+    outboxes: Mutex<IndexMap<Dc, Outbox, FxBuildHasher>>,
+    marks: Mutex<Marks>,
+    received: Mutex<IndexMap<Dc, (u64, u64), FxBuildHasher>>,
+}
+
+#[derive(Default)]
+struct Outbox {
+    /// The number of the entry at the front.
+    first: u64,
+    waiting: VecDeque<PurgeEntry>,
+    sending: bool,
+}
+
+#[derive(Default)]
+struct Marks {
+    versions: IndexMap<Name, Version, FxBuildHasher>,
+    ends: VecDeque<(Timestamp, Name, Version)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Purges {
+    pub(super) fn new(env: &NodeEnv) -> Self {
+        Self {
+            life: env.clock.now().0,
+            jitter: env.chance.stream("purge-retry"),
+            outboxes: Mutex::default(),
+            marks: Mutex::default(),
+            received: Mutex::default(),
+        }
+    }
+
+    /// Whether a purge has made a version of a key old.
+    pub(super) fn marked_newer(&self, name: &Name, version: Version, now: Timestamp) -> bool {
+        let mut marks = lock(&self.marks);
+        marks.forget(now);
+        marks.versions.get(name).is_some_and(|marked| *marked > version)
+    }
+
+    fn mark(&self, name: &Name, version: Version, now: Timestamp) {
+        let mut marks = lock(&self.marks);
+        marks.forget(now);
+        let newest = marks.versions.entry(name.clone()).or_insert(version);
+        *newest = version.max(*newest);
+        marks.ends.push_back((now.after(MARK_LIFE), name.clone(), version));
+    }
+
+    /// Takes a batch's number down; false where purges before it were missed.
+    fn follows(&self, batch: &PurgeBatch) -> bool {
+        let next = batch.first + batch.entries.len() as u64;
+        let mut received = lock(&self.received);
+        let expected = received.insert(batch.sender.clone(), (batch.life, next));
+        match expected {
+            // A batch that comes twice is followed as well: its purges do no harm.
+            Some((life, expected)) if life == batch.life => {
+                if batch.first < expected {
+                    received.insert(batch.sender.clone(), (life, next.max(expected)));
+                }
+                batch.first <= expected
+            }
+            Some(_) => false,
+            None => batch.first == 0,
+        }
+    }
+}
+
+impl Marks {
+    fn forget(&mut self, now: Timestamp) {
+        while self.ends.front().is_some_and(|(end, _, _)| *end <= now) {
+            if let Some((_, name, version)) = self.ends.pop_front()
+                && self.versions.get(&name) == Some(&version)
+            {
+                self.versions.swap_remove(&name);
+            }
+        }
+    }
+}
+
+impl Cache {
+    /// Sends a purge of a key to everyone who may hold it. Returns at once; delivery goes on behind until it succeeds.
+    pub(super) fn purge(self: &Arc<Self>, ctx: &Ctx, name: &Name, version: Version) {
+        if !ctx.config.snapshot.enrolled.contains(&name.namespace) {
+            return;
+        }
+        for holder in ctx.config.placement.holders(name) {
+            if *holder == self.dc {
+                self.accept_purge(name, version);
+                continue;
+            }
+            let entry = PurgeEntry {
+                namespace: name.namespace.clone(),
+                key: name.key.as_ref().to_owned(),
+                version,
+            };
+            let mut outboxes = lock(&self.purges.outboxes);
+            let outbox = outboxes.entry(holder.clone()).or_default();
+            outbox.waiting.push_back(entry);
+            if outbox.waiting.len() > OUTBOX_MAX {
+                outbox.waiting.pop_front();
+                outbox.first += 1;
+            }
+            if !std::mem::replace(&mut outbox.sending, true) {
+                let (this, holder) = (self.clone(), holder.clone());
+                self.env.tasks.spawn(Box::pin(async move { this.deliver(&holder).await }));
+            }
+        }
+    }
+
+    /// Takes purges from another data center.
+    pub fn take_purges(&self, batch: &PurgeBatch) {
+        if !self.purges.follows(batch) {
+            self.drop_tier();
+        }
+        for entry in &batch.entries {
+            let name = Name::new(entry.namespace.clone(), &entry.key);
+            self.accept_purge(&name, entry.version);
+        }
+    }
+
+    pub(super) fn accept_purge(&self, name: &Name, version: Version) {
+        self.purges.mark(name, version, self.env.clock.now());
+        self.tier.purge(name, version);
+    }
+
+    async fn deliver(&self, holder: &Dc) {
+        let mut pause = RETRY_FIRST;
+        while let Some(batch) = self.next_batch(holder) {
+            let count = batch.entries.len() as u64;
+            if self.peers.purge(holder, &batch).await.is_ok() {
+                self.metrics.purges_sent.inc_by(count);
+                self.delivered(holder, batch.first + count);
+                pause = RETRY_FIRST;
+            } else {
+                self.metrics.purge_retries.inc();
+                self.env.clock.sleep(pause + self.purges.jitter.jitter(pause)).await;
+                pause = (pause * 2).min(RETRY_MAX);
+            }
+        }
+    }
+
+    fn next_batch(&self, holder: &Dc) -> Option<PurgeBatch> {
+        let mut outboxes = lock(&self.purges.outboxes);
+        let outbox = outboxes.get_mut(holder)?;
+        if outbox.waiting.is_empty() {
+            outbox.sending = false;
+            return None;
+        }
+        Some(PurgeBatch {
+            sender: self.dc.clone(),
+            life: self.purges.life,
+            first: outbox.first,
+            entries: outbox.waiting.iter().take(BATCH_MAX).cloned().collect(),
+        })
+    }
+
+    fn delivered(&self, holder: &Dc, next: u64) {
+        if let Some(outbox) = lock(&self.purges.outboxes).get_mut(holder) {
+            while outbox.first < next && outbox.waiting.pop_front().is_some() {
+                outbox.first += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The tier role: what a data center does for others, as the owner of a key in its region or in an origin region.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::entry::{Entries, Entry};
+use super::flights::Flights;
+use super::{Cache, TierAsk, TierError, TierRole};
+use crate::ids::Name;
+use crate::storage::Found;
+use crate::worker::Ctx;
+
+/// How long a regional tier trusts what it holds without asking its upper tier. Purges reach it within seconds; this bounds
+/// what a lost one can cost (S002 keeps entries past their TTL, "conservatively").
+const REGIONAL_TRUST: Duration = Duration::from_mins(5);
+/// The same for an upper tier, before it asks the stores.
+const UPPER_TRUST: Duration = Duration::from_mins(10);
+
+pub(super) struct Tier {
+    entries: Entries,
+    flights: Flights<Result<Found, TierError>>,
+}
+
+impl Tier {
+    pub(super) fn new(bytes_max: u64) -> Self {
+        Self { entries: Entries::new(bytes_max), flights: Flights::new() }
+    }
+
+    pub(super) fn keep(&self, wanted: impl Fn(&Name) -> bool) {
+        self.entries.keep(wanted);
+    }
+
+    pub(super) fn purge(&self, name: &Name, version: crate::ids::Version) {
+        self.entries.remove_older(name, version);
+    }
+}
+
+impl Cache {
+    /// Answers another data center's read.
+    ///
+    /// Where the request's env has no tier route (the data center is not in service), the tiers are passed by and storage
+    /// answers.
+    pub async fn serve(self: &Arc<Self>, ctx: &Arc<Ctx>, ask: &TierAsk) -> Result<Found, TierError> {
+        if ctx.env.read().tier_route.is_none() {
+            return self.read_storage(ctx, &ask.name).await.map_err(|_| TierError::Storage);
+        }
+        self.count_disagreement(ctx, ask);
+        let now = self.env.clock.now();
+        if let Some(entry) = self.tier.entries.get(&ask.name)
+            && now < entry.expires()
+            && !entry.found.expired(now.unix_s())
+        {
+            return Ok(entry.found.clone());
+        }
+        let fetched = self
+            .tier
+            .flights
+            .join(&self.env, &ask.name, || {
+                let (this, ctx, ask) = (self.clone(), ctx.clone(), ask.clone());
+                Box::pin(async move { this.fill_tier(&ctx, &ask).await })
+            })
+            .await;
+        fetched.unwrap_or(Err(TierError::Unreachable))
+    }
+
+    /// Carries another data center's write on.
+    pub async fn serve_write(
+        self: &Arc<Self>,
+        ctx: &Arc<Ctx>,
+        ask: &TierAsk,
+        state: Found,
+    ) -> Result<(), TierError> {
+        self.count_disagreement(ctx, ask);
+        let version = state.version();
+        match self.upper_of(ctx, ask) {
+            Some((dc, request)) => self.peers.put(&dc, &request, &state).await?,
+            None => self
+                .write_storage(ctx, &ask.name, state)
+                .await
+                .map_err(|_| TierError::Storage)?,
+        }
+        self.accept_purge(&ask.name, version);
+        Ok(())
+    }
+
+    async fn fill_tier(self: &Arc<Self>, ctx: &Arc<Ctx>, ask: &TierAsk) -> Result<Found, TierError> {
+        let asked_at = self.env.clock.now();
+        let (found, trust) = match self.upper_of(ctx, ask) {
+            Some((dc, request)) => (self.peers.get(&dc, &request).await?, REGIONAL_TRUST),
+            None => {
+                let found = self.read_storage(ctx, &ask.name).await;
+                (found.map_err(|_| TierError::Storage)?, UPPER_TRUST)
+            }
+        };
+        // Purges of keys that this tier does not own go elsewhere: it must not keep them.
+        let mine = ctx.config.placement.holds(&self.dc, &self.region, &ask.name);
+        if mine && !self.purges.marked_newer(&ask.name, found.version(), self.env.clock.now()) {
+            let entry = Entry::new(found, asked_at, asked_at.after(trust));
+            return Ok(self.tier.entries.put(&ask.name, entry).found.clone());
+        }
+        Ok(found)
+    }
+
+    /// The upper tier that a request goes on to, if it goes on to one.
+    fn upper_of(&self, ctx: &Ctx, ask: &TierAsk) -> Option<(crate::ids::Dc, TierAsk)> {
+        if ask.role == TierRole::Upper || ctx.env.read().tier_route.is_none() {
+            return None;
+        }
+        let upper = ctx.config.placement.upper(&ask.affinity, &ask.name).next()?;
+        (*upper != self.dc).then(|| {
+            let request = TierAsk {
+                role: TierRole::Upper,
+                revision: ctx.config.snapshot.revision,
+                ..ask.clone()
+            };
+            (upper.clone(), request)
+        })
+    }
+
+    fn count_disagreement(&self, ctx: &Ctx, ask: &TierAsk) {
+        let placement = &ctx.config.placement;
+        let agreed = match ask.role {
+            TierRole::Regional => placement.regional(&self.region, &ask.name).next(),
+            TierRole::Upper => placement.upper(&ask.affinity, &ask.name).next(),
+        };
+        if agreed != Some(&self.dc) && ask.revision != ctx.config.snapshot.revision {
+            self.metrics.ownership_disagreements.inc();
+        }
+    }
+}

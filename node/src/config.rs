@@ -1,0 +1,226 @@
+//! What a node is told: once at its start ([`NodeConfig`]), and again and again while it runs ([`Snapshot`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::placement::Placement;
+use crate::ids::{Dc, Namespace, Peer, Region};
+use crate::safeguards::Build;
+
+/// A data center's place in the topology. Weights are shares of load; zero means "not in this role".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Where it stands.
+    pub region: Region,
+    /// Its weight as a regional tier.
+    pub regional_weight: u32,
+    /// Its weight as an upper tier of its origin region.
+    pub upper_weight: u32,
+}
+
+/// Who is in the topology: fixed for the life of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    /// Every data center.
+    pub dcs: BTreeMap<Dc, Member>,
+    /// For each region, the region whose upper tiers it goes to.
+    pub origins: BTreeMap<Region, Region>,
+}
+
+/// Sizes and limits of a node. `Default` is what the documented service allows (kv limits, 2023).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// A key's length in bytes.
+    pub key_bytes_max: usize,
+    /// A value's length in bytes.
+    pub value_bytes_max: usize,
+    /// How far ahead an expiration must lie.
+    pub expiration_ahead_min_s: u64,
+    /// The shortest `cache_ttl` that a reader may ask for: 60 in 2023, 30 since January 2026.
+    pub cache_ttl_min_s: u64,
+    /// Whether a second write of a key within one second is refused, as the service does.
+    pub one_write_per_key_and_second: bool,
+    /// Weight of the edge cache: bytes of values, plus a fixed cost an entry.
+    pub edge_cache_bytes: u64,
+    /// Weight of the tier cache.
+    pub tier_cache_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            key_bytes_max: 512,
+            value_bytes_max: 25 * 1024 * 1024,
+            expiration_ahead_min_s: 60,
+            cache_ttl_min_s: 60,
+            one_write_per_key_and_second: false,
+            edge_cache_bytes: 64 * 1024 * 1024,
+            tier_cache_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// A share of a script's traffic and the build that it goes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PipelineEntry {
+    /// Its weight among the entries.
+    pub weight: u32,
+    /// The build.
+    pub build: Build,
+}
+
+/// Everything that a node is started with.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Which data center this is.
+    pub dc: Dc,
+    /// The topology.
+    pub members: Arc<Members>,
+    /// The object stores, one or two.
+    pub stores: Vec<Peer>,
+    /// The control plane, if there is one to report to and to fetch the configuration from.
+    pub control: Option<Peer>,
+    /// What the gateway script runs.
+    pub gateway_pipeline: Vec<PipelineEntry>,
+    /// What the supercache script runs.
+    pub supercache_pipeline: Vec<PipelineEntry>,
+    /// Isolates of each build of each script: at least 1; 4 or more show what an isolate keeps to itself.
+    pub isolates: usize,
+    /// The secret of the tier and admin listeners.
+    pub secret: Arc<[u8]>,
+    /// Sealing keys by id; the last one seals, all of them unseal.
+    pub sealing_keys: Vec<(u8, [u8; 32])>,
+    /// Namespaces that exist.
+    pub namespaces: Arc<BTreeSet<Namespace>>,
+    /// Limits.
+    pub limits: Limits,
+    /// The configuration until a newer one arrives.
+    pub initial: Snapshot,
+}
+
+/// Whether a data center takes customers' requests and owns keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DcState {
+    /// In service.
+    #[default]
+    Serving,
+    /// Disabled: no customers, no keys. Probes still arrive.
+    Maintenance,
+    /// On its way back, being probed.
+    Returning,
+}
+
+/// What the control plane says of one data center.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DcStatus {
+    /// In service or not.
+    pub state: DcState,
+    /// Whether the new backend is on there.
+    pub new_backend: bool,
+    /// Taken out of placement because it failed its tier requests.
+    pub quarantined: bool,
+}
+
+impl Default for DcStatus {
+    fn default() -> Self {
+        Self { state: DcState::Serving, new_backend: true, quarantined: false }
+    }
+}
+
+impl DcStatus {
+    /// Whether it may own keys.
+    pub fn owns_keys(self) -> bool {
+        self.state == DcState::Serving && self.new_backend && !self.quarantined
+    }
+}
+
+/// One revision of the configuration, the same for every node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Grows with every change; a node never takes an older one.
+    pub revision: u64,
+    /// Whether the new backend is on at all.
+    pub new_backend: bool,
+    /// The data centers.
+    pub dcs: BTreeMap<Dc, DcStatus>,
+    /// Namespaces enrolled in the new backend.
+    pub enrolled: BTreeSet<Namespace>,
+}
+
+impl Snapshot {
+    /// A data center's status; the default for one that is not listed.
+    pub fn status(&self, dc: &Dc) -> DcStatus {
+        self.dcs.get(dc).copied().unwrap_or_default()
+    }
+}
+
+/// A snapshot with what follows from it, taken once per request.
+#[derive(Debug)]
+pub struct Config {
+    /// What the control plane said.
+    pub snapshot: Snapshot,
+    /// Who owns which key under it.
+    pub placement: Placement,
+}
+
+impl Config {
+    /// Works out the placement of a snapshot.
+    pub fn new(snapshot: Snapshot, members: &Members) -> Self {
+        let placement = Placement::new(members, &snapshot);
+        Self { snapshot, placement }
+    }
+
+    /// Whether requests of a namespace take the new backend in a data center.
+    pub fn takes_new_backend(&self, dc: &Dc, namespace: &Namespace) -> bool {
+        self.snapshot.new_backend
+            && self.snapshot.status(dc).new_backend
+            && self.snapshot.enrolled.contains(namespace)
+    }
+}
+
+/// Holds the configuration of a node and swaps it for a newer one.
+#[derive(Debug)]
+pub struct ConfigStore {
+    members: Arc<Members>,
+    current: RwLock<Arc<Config>>,
+}
+
+impl ConfigStore {
+    /// A store with a first configuration.
+    pub fn new(members: Arc<Members>, initial: Snapshot) -> Self {
+        let config = Arc::new(Config::new(initial, &members));
+        Self { members, current: RwLock::new(config) }
+    }
+
+    /// The configuration now.
+    pub fn current(&self) -> Arc<Config> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a snapshot if it is newer; returns what it replaced and what is in force then.
+    ///
+    /// `prepare` sees both before any request does.
+    pub fn offer(
+        &self,
+        snapshot: Snapshot,
+        prepare: impl FnOnce(&Config, &Config),
+    ) -> Option<(Arc<Config>, Arc<Config>)> {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if snapshot.revision <= current.snapshot.revision {
+            return None;
+        }
+        let new = Arc::new(Config::new(snapshot, &self.members));
+        prepare(&current, &new);
+        let old = std::mem::replace(&mut *current, new.clone());
+        Some((old, new))
+    }
+}
+
+/// How long a tier waits for another before it gives up.
+pub const TIER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a store may take to answer.
+pub const STORE_TIMEOUT: Duration = Duration::from_secs(2);

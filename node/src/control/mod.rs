@@ -1,0 +1,230 @@
+//! The control plane: what every node is to be told, and who may own keys.
+//!
+//! A role of the binary, reached by HTTP like any peer; no room above imports it. It holds the intended configuration,
+//! pushes each revision until every node has it, probes data centers that are out of service, and takes owners out of
+//! placement that fail.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /control/v1/config` | 200 with the newest [`Snapshot`] |
+//! | `POST /control/v1/change` with a [`Change`] | 200 with its revision once it is decided; pushing goes on behind |
+//! | `POST /control/v1/suspect` with a [`Suspicion`] | 200; the owner is probed |
+//!
+//! All of them are signed with the shared secret. Start with [`Control::start`].
+
+mod probe;
+mod push;
+mod report;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+
+pub use report::{Reporter, Suspicion};
+
+use crate::api::auth::Secret;
+use crate::api::status::bare;
+use crate::api::tier::TierClient;
+use crate::config::{DcState, Members, Snapshot};
+use crate::env::NodeEnv;
+use crate::ids::{Dc, Namespace};
+use crate::safeguards::{Build, Safeguard};
+use crate::telemetry::Lifecycle;
+
+/// Path of the newest configuration.
+pub const CONFIG: &str = "/control/v1/config";
+/// Path of changes.
+pub const CHANGE: &str = "/control/v1/change";
+/// Path of suspicions.
+pub const SUSPECT: &str = "/control/v1/suspect";
+
+/// What an operator can have changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Change {
+    /// A data center goes out of service.
+    Maintenance {
+        /// Which one.
+        dc: Dc,
+    },
+    /// A data center comes back into service.
+    Return {
+        /// Which one.
+        dc: Dc,
+    },
+    /// The new backend is switched on or off in one data center.
+    NewBackendIn {
+        /// Which one.
+        dc: Dc,
+        /// On or off.
+        on: bool,
+    },
+    /// The new backend is switched on or off everywhere.
+    NewBackend {
+        /// On or off.
+        on: bool,
+    },
+    /// A namespace takes the new backend, or no longer does.
+    Enroll {
+        /// Which one.
+        namespace: Namespace,
+        /// In or out.
+        on: bool,
+    },
+}
+
+/// What the control plane is started with.
+#[derive(Clone, Debug)]
+pub struct ControlConfig {
+    /// The topology.
+    pub members: Arc<Members>,
+    /// The secret of all admin and tier listeners, and of its own.
+    pub secret: Arc<[u8]>,
+    /// What it runs.
+    pub build: Build,
+    /// The configuration that nodes start with.
+    pub initial: Snapshot,
+}
+
+/// The control plane.
+pub struct Control {
+    members: Arc<Members>,
+    secret: Secret,
+    build: Build,
+    env: NodeEnv,
+    tiers: TierClient,
+    intended: Mutex<Snapshot>,
+    under_suspicion: Mutex<BTreeSet<Dc>>,
+}
+
+impl Control {
+    /// Starts a control plane.
+    pub fn start(config: ControlConfig, env: NodeEnv) -> Arc<Self> {
+        let secret = Secret::new(&config.secret);
+        Arc::new(Self {
+            members: config.members,
+            tiers: TierClient::new(env.clone(), secret.clone()),
+            secret,
+            build: config.build,
+            env,
+            intended: Mutex::new(config.initial),
+            under_suspicion: Mutex::default(),
+        })
+    }
+
+    /// Answers one request. 401 without the secret, 400 for a change that names what does not exist.
+    pub fn serve(self: &Arc<Self>, request: &Request<Bytes>) -> Response<Bytes> {
+        if !self.secret.verify(request, self.env.clock.now()) {
+            return bare(StatusCode::UNAUTHORIZED);
+        }
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, CONFIG) => match serde_json::to_vec(&*self.intended()) {
+                Ok(body) => Response::new(Bytes::from(body)),
+                Err(_) => bare(StatusCode::INTERNAL_SERVER_ERROR),
+            },
+            (&Method::POST, CHANGE) => match serde_json::from_slice(request.body()) {
+                Ok(change) => self.change(&change),
+                Err(_) => bare(StatusCode::BAD_REQUEST),
+            },
+            (&Method::POST, SUSPECT) => match serde_json::from_slice(request.body()) {
+                Ok(suspicion) => {
+                    self.suspect(suspicion);
+                    bare(StatusCode::OK)
+                }
+                Err(_) => bare(StatusCode::BAD_REQUEST),
+            },
+            _ => bare(StatusCode::NOT_FOUND),
+        }
+    }
+
+    fn change(self: &Arc<Self>, change: &Change) -> Response<Bytes> {
+        let dc = match change {
+            Change::Maintenance { dc } | Change::Return { dc } | Change::NewBackendIn { dc, .. } => {
+                Some(dc)
+            }
+            Change::NewBackend { .. } | Change::Enroll { .. } => None,
+        };
+        if dc.is_some_and(|dc| !self.members.dcs.contains_key(dc)) {
+            return bare(StatusCode::BAD_REQUEST);
+        }
+        let revision = match change {
+            Change::Maintenance { dc } => {
+                let revision = self.set_state(dc, DcState::Maintenance);
+                self.probe_while_disabled(dc);
+                revision
+            }
+            Change::Return { dc } => {
+                if self.build.has(Safeguard::ReturnGate) {
+                    self.return_through_gate(dc)
+                } else {
+                    self.return_at_once(dc)
+                }
+            }
+            Change::NewBackendIn { dc, on } => self.revise(|intended| {
+                intended.dcs.entry(dc.clone()).or_default().new_backend = *on;
+            }),
+            Change::NewBackend { on } => self.revise(|intended| intended.new_backend = *on),
+            Change::Enroll { namespace, on } => self.revise(|intended| {
+                if *on {
+                    intended.enrolled.insert(namespace.clone());
+                } else {
+                    intended.enrolled.remove(namespace);
+                }
+            }),
+        };
+        Response::new(Bytes::from(format!("{{\"revision\":{revision}}}")))
+    }
+
+    /// As it was in July 2023: back in placement at once, isolates as they are.
+    fn return_at_once(self: &Arc<Self>, dc: &Dc) -> u64 {
+        self.set_state(dc, DcState::Serving)
+    }
+
+    /// Stays out until fresh isolates have passed synthetic reads.
+    fn return_through_gate(self: &Arc<Self>, dc: &Dc) -> u64 {
+        let revision = self.set_state(dc, DcState::Returning);
+        self.probe_until_fit(dc);
+        revision
+    }
+
+    fn set_state(self: &Arc<Self>, dc: &Dc, state: DcState) -> u64 {
+        self.revise(|intended| {
+            let status = intended.dcs.entry(dc.clone()).or_default();
+            status.state = state;
+            status.quarantined = false;
+        })
+    }
+
+    /// Makes a new revision and begins to push it to every node.
+    fn revise(self: &Arc<Self>, change: impl FnOnce(&mut Snapshot)) -> u64 {
+        let snapshot = {
+            let mut intended = self.intended();
+            change(&mut intended);
+            intended.revision += 1;
+            intended.clone()
+        };
+        let revision = snapshot.revision;
+        self.env.sink.lifecycle(self.env.clock.now(), Lifecycle::Revised { snapshot });
+        self.push_to_all(revision);
+        revision
+    }
+
+    fn intended(&self) -> MutexGuard<'_, Snapshot> {
+        // Nothing that can panic runs under the lock.
+        self.intended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self, dc: &Dc) -> DcState {
+        self.intended().status(dc).state
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("revision", &self.intended().revision).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,85 @@
+//! What can go wrong with a get, a put or a delete.
+
+use super::seal::SealError;
+use crate::cache::CacheError;
+
+/// Why the gateway does not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GatewayError {
+    /// The namespace does not exist: ask for one that does.
+    #[error("namespace not found")]
+    NoSuchNamespace,
+    /// There is no such key, or no longer.
+    #[error("key not found")]
+    NoSuchKey,
+    /// Use a shorter key.
+    #[error("UTF-8 encoded length of {length} exceeds key length limit of {limit}.")]
+    KeyTooLong {
+        /// Of the key, in bytes.
+        length: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Empty, `.` and `..` are no keys.
+    #[error("key name not allowed")]
+    KeyNotAllowed,
+    /// Store less, or in parts.
+    #[error("Value length of {length} exceeds limit of {limit}.")]
+    ValueTooLarge {
+        /// Of the value, in bytes.
+        length: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Let it end later.
+    #[error("Invalid expiration of {at_s}. Expiration times must be at least {ahead_s} seconds in the future.")]
+    ExpirationTooSoon {
+        /// What was asked for, in seconds since 1970.
+        at_s: u64,
+        /// How far ahead it must lie.
+        ahead_s: u64,
+    },
+    /// Let it live longer.
+    #[error("Invalid expiration_ttl of {ttl_s}. Expiration TTL must be at least {min_s}.")]
+    ExpirationTtlTooShort {
+        /// What was asked for.
+        ttl_s: u64,
+        /// What is allowed.
+        min_s: u64,
+    },
+    /// Be content with an older value.
+    #[error("Invalid cache_ttl of {ttl_s}. Cache TTL must be at least {min_s}.")]
+    CacheTtlTooShort {
+        /// What was asked for.
+        ttl_s: u64,
+        /// What is allowed.
+        min_s: u64,
+    },
+    /// Write the key at most once a second.
+    #[error("too many writes of one key")]
+    TooManyWrites,
+    /// The key's owner threw. Asking again is of no use while it does.
+    #[error("internal error")]
+    OwnerFailed,
+    /// Nobody who could answer was reached. Ask again later.
+    #[error("temporarily unavailable")]
+    Unavailable,
+    /// What is stored is not what was sealed. Never answered with anything else.
+    #[error("stored value is damaged")]
+    Sealing,
+}
+
+impl From<CacheError> for GatewayError {
+    fn from(error: CacheError) -> Self {
+        match error {
+            CacheError::OwnerFailed => Self::OwnerFailed,
+            CacheError::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+impl From<SealError> for GatewayError {
+    fn from(_: SealError) -> Self {
+        Self::Sealing
+    }
+}

@@ -1,0 +1,140 @@
+//! Sealing: AES-256-GCM over a value, bound to its key and version.
+//!
+//! Sealed bytes are `key id (1) ‖ nonce (12) ‖ ciphertext ‖ tag (16)`. The namespace, key and version are authenticated with
+//! them, so a value that is moved to another key or passed off as another write does not open. Nonces come from a stream
+//! named by the node's life: a restarted node must not draw the same ones again.
+
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
+use bytes::Bytes;
+
+use crate::env::Stream;
+use crate::ids::{Name, Version};
+
+const KEY_ID_BYTES: usize = 1;
+const NONCE_BYTES: usize = 12;
+
+/// Why something could not be sealed or opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// No key, or none of that id: configure it.
+    #[error("no such sealing key")]
+    NoKey,
+    /// The bytes are not what was sealed for this key and version.
+    #[error("damaged")]
+    Damaged,
+}
+
+/// Seals with the newest key, opens with any.
+pub struct Sealer {
+    keys: Vec<(u8, Aes256Gcm)>,
+    nonces: Stream,
+}
+
+impl Sealer {
+    /// From keys by id; the last one seals.
+    pub fn new(keys: &[(u8, [u8; 32])], nonces: Stream) -> Self {
+        let keys = keys.iter().map(|(id, key)| (*id, Aes256Gcm::new(key.into()))).collect();
+        Self { keys, nonces }
+    }
+
+    /// Seals a value for a key and version.
+    pub fn seal(&self, name: &Name, version: Version, plain: &[u8]) -> Result<Bytes, SealError> {
+        let (id, key) = self.keys.last().ok_or(SealError::NoKey)?;
+        let mut nonce = [0; NONCE_BYTES];
+        self.nonces.fill(&mut nonce);
+        let aad = bound_to(name, version);
+        let sealed = key
+            .encrypt(&Nonce::from(nonce), Payload { msg: plain, aad: &aad })
+            .map_err(|_| SealError::Damaged)?;
+        let mut bytes = Vec::with_capacity(KEY_ID_BYTES + NONCE_BYTES + sealed.len());
+        bytes.push(*id);
+        bytes.extend_from_slice(&nonce);
+        bytes.extend_from_slice(&sealed);
+        Ok(Bytes::from(bytes))
+    }
+
+    /// Opens what [`Self::seal`] made for the same key and version; anything else is an error, never other bytes.
+    pub fn unseal(&self, name: &Name, version: Version, sealed: &[u8]) -> Result<Bytes, SealError> {
+        let (id, rest) = sealed.split_first().ok_or(SealError::Damaged)?;
+        let (nonce, msg) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Damaged)?;
+        let (_, key) = self.keys.iter().find(|(known, _)| known == id).ok_or(SealError::NoKey)?;
+        let aad = bound_to(name, version);
+        key.decrypt(&Nonce::from(*nonce), Payload { msg, aad: &aad })
+            .map(Bytes::from)
+            .map_err(|_| SealError::Damaged)
+    }
+}
+
+/// The lengths keep two different names from having the same bytes.
+fn bound_to(name: &Name, version: Version) -> Vec<u8> {
+    let (namespace, key) = (name.namespace.as_str().as_bytes(), name.key.as_bytes());
+    let mut bytes = Vec::with_capacity(namespace.len() + key.len() + 20);
+    bytes.extend_from_slice(&(namespace.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(namespace);
+    bytes.extend_from_slice(key);
+    bytes.extend_from_slice(&version.at_us.to_le_bytes());
+    bytes.extend_from_slice(&version.tie.to_le_bytes());
+    bytes
+}
+
+impl std::fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sealer").field("keys", &self.keys.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+    use rand_xoshiro::rand_core::SeedableRng;
+
+    const VERSION: Version = Version { at_us: 1, tie: 2 };
+
+    fn sealer(keys: &[(u8, [u8; 32])]) -> Sealer {
+        Sealer::new(keys, Stream::new(Xoshiro256PlusPlus::seed_from_u64(1)))
+    }
+
+    fn name() -> Name {
+        Name::new("ns".into(), "key")
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sealed_opens_and_one_flipped_bit_does_not(plain: Vec<u8>, at: prop::sample::Index, bit in 0..8) {
+            let sealer = sealer(&[(1, [7; 32])]);
+            let sealed = sealer.seal(&name(), VERSION, &plain).unwrap();
+            prop_assert_eq!(sealer.unseal(&name(), VERSION, &sealed).unwrap(), plain);
+            let mut damaged = sealed.to_vec();
+            damaged[at.index(sealed.len())] ^= 1 << bit;
+            prop_assert!(sealer.unseal(&name(), VERSION, &damaged).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_an_error_and_never_a_value(bytes: Vec<u8>) {
+            prop_assert!(sealer(&[(1, [7; 32])]).unseal(&name(), VERSION, &bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn a_value_opens_only_for_its_key_and_version() {
+        let sealer = sealer(&[(1, [7; 32])]);
+        let sealed = sealer.seal(&name(), VERSION, b"x").unwrap();
+        let other = Name::new("ns".into(), "other");
+        assert_eq!(sealer.unseal(&other, VERSION, &sealed), Err(SealError::Damaged));
+        let later = Version { at_us: 2, tie: 2 };
+        assert_eq!(sealer.unseal(&name(), later, &sealed), Err(SealError::Damaged));
+    }
+
+    #[test]
+    fn a_new_key_seals_and_the_old_one_still_opens() {
+        let old = sealer(&[(1, [7; 32])]);
+        let both = sealer(&[(1, [7; 32]), (2, [8; 32])]);
+        let sealed = old.seal(&name(), VERSION, b"x").unwrap();
+        assert_eq!(both.unseal(&name(), VERSION, &sealed).unwrap(), "x");
+        let newer = both.seal(&name(), VERSION, b"x").unwrap();
+        assert_eq!(old.unseal(&name(), VERSION, &newer), Err(SealError::NoKey));
+    }
+}

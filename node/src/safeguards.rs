@@ -1,0 +1,148 @@
+//! Every control that would have prevented or shown an incident, by name.
+//!
+//! The current build has all of them; a historical build lacks what the real one lacked. A safeguard is consulted at
+//! exactly one call site ([`Build::has`]), where it picks one of two named functions that stand beside each other.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::BuildId;
+
+/// A control, named as in feature files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Safeguard {
+    /// What a request writes to its env stays with that request, and the attempt is reported.
+    RequestScopedEnv,
+    /// A returning data center owns keys only after its isolates restarted and synthetic reads from it and through it
+    /// succeeded.
+    ReturnGate,
+    /// An owner that fails tier requests is probed and, where the probe fails too, taken out of placement.
+    OwnerQuarantine,
+    /// When an owner fails, the edge asks the next owner, then the upper tier.
+    OwnerFallback,
+    /// An edge that cannot refresh a value stops serving it at the staleness bound.
+    BoundedStaleness,
+    /// Exceptions are reported whatever state the data center is in.
+    UnconditionalReports,
+}
+
+/// How strong a control is: the hierarchy of controls, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// The hazard is gone.
+    Elimination,
+    /// It is replaced by something less harmful.
+    Substitution,
+    /// The machine keeps people from it.
+    Engineering,
+    /// A rule keeps people from it.
+    Administration,
+    /// People are careful: code review, attention.
+    PersonalProtectiveEquipment,
+}
+
+impl Safeguard {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 6] = [
+        Self::RequestScopedEnv,
+        Self::ReturnGate,
+        Self::OwnerQuarantine,
+        Self::OwnerFallback,
+        Self::BoundedStaleness,
+        Self::UnconditionalReports,
+    ];
+
+    /// The name used in feature files and build files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RequestScopedEnv => "request-scoped-env",
+            Self::ReturnGate => "return-gate",
+            Self::OwnerQuarantine => "owner-quarantine",
+            Self::OwnerFallback => "owner-fallback",
+            Self::BoundedStaleness => "bounded-staleness",
+            Self::UnconditionalReports => "unconditional-reports",
+        }
+    }
+
+    /// The safeguard of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|safeguard| safeguard.name() == name)
+    }
+
+    /// The incident that it answers.
+    pub fn incident(self) -> &'static str {
+        "2023-07-17"
+    }
+
+    /// Its level in the hierarchy of controls.
+    pub fn level(self) -> Level {
+        match self {
+            Self::RequestScopedEnv => Level::Elimination,
+            Self::ReturnGate
+            | Self::OwnerQuarantine
+            | Self::OwnerFallback
+            | Self::BoundedStaleness
+            | Self::UnconditionalReports => Level::Engineering,
+        }
+    }
+}
+
+/// Where a build is meant to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Environment {
+    /// For customers.
+    #[default]
+    Production,
+    /// For tests.
+    Staging,
+}
+
+/// What a release ships.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// Its name.
+    pub id: BuildId,
+    /// Where it is meant to run.
+    #[serde(default)]
+    pub environment: Environment,
+    /// The safeguards that it does not have.
+    #[serde(default)]
+    pub lacks: BTreeSet<Safeguard>,
+}
+
+impl Build {
+    /// The build that lacks nothing.
+    pub fn current() -> Self {
+        Self {
+            id: BuildId::from("current"),
+            environment: Environment::Production,
+            lacks: BTreeSet::new(),
+        }
+    }
+
+    /// Whether this build has a safeguard.
+    pub fn has(&self, safeguard: Safeguard) -> bool {
+        !self.lacks.contains(&safeguard)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_safeguard_is_listed_and_found_by_its_name() {
+        for safeguard in Safeguard::ALL {
+            assert_eq!(Safeguard::from_name(safeguard.name()), Some(safeguard));
+            assert_eq!(
+                serde_json::to_string(&safeguard).unwrap(),
+                format!("\"{}\"", safeguard.name())
+            );
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What storage needs of an object store, whatever protocol that speaks.
+
+use bytes::Bytes;
+
+use crate::env::BoxFuture;
+use crate::ids::Version;
+
+/// An object with the version that decides between two writes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredObject {
+    /// Which write it is.
+    pub version: Version,
+    /// User metadata.
+    pub meta: String,
+    /// The object itself.
+    pub body: Bytes,
+}
+
+/// How a conditional write ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is stored.
+    Stored,
+    /// The store holds the same or a newer version, which stays.
+    NotNewer,
+}
+
+/// Why one store gave no answer that could be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It could not be reached or the connection broke.
+    #[error("unreachable")]
+    Unreachable,
+    /// It did not answer in time.
+    #[error("timed out")]
+    TimedOut,
+    /// It answered with a status that the protocol does not foresee. Never passed on to a customer.
+    #[error("failed")]
+    Failed,
+    /// What it holds is not what this node writes.
+    #[error("malformed object")]
+    Malformed,
+}
+
+/// An object store. Every method may be called again after an error without harm.
+pub trait ObjectStore: Send + Sync {
+    /// Reads an object.
+    fn get(&self, object: &str) -> BoxFuture<Result<Option<StoredObject>, StoreError>>;
+    /// Writes an object unless the store holds the same or a newer version.
+    fn put(&self, object: &str, content: StoredObject) -> BoxFuture<Result<Written, StoreError>>;
+    /// Removes an object, whatever its version; one that is not there is removed.
+    fn delete(&self, object: &str) -> BoxFuture<Result<(), StoreError>>;
+    /// Names under a prefix, in byte order, after a name.
+    fn list(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> BoxFuture<Result<Vec<String>, StoreError>>;
+}

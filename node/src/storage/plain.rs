@@ -1,0 +1,113 @@
+//! A store that speaks the plain protocol. The only file of this room with HTTP in it.
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use kv_store::plain;
+
+use super::object_store::{ObjectStore, StoreError, StoredObject, Written};
+use crate::config::STORE_TIMEOUT;
+use crate::env::{BoxFuture, Listener, NodeEnv};
+use crate::ids::{Peer, Version};
+
+/// A client of one store.
+#[derive(Clone, Debug)]
+pub struct PlainStore {
+    peer: Peer,
+    env: NodeEnv,
+}
+
+impl PlainStore {
+    /// A client of the store at `peer`.
+    pub fn new(peer: Peer, env: NodeEnv) -> Self {
+        Self { peer, env }
+    }
+
+    fn call(
+        &self,
+        request: Result<Request<Bytes>, http::Error>,
+    ) -> BoxFuture<Result<Response<Bytes>, StoreError>> {
+        let (peer, env) = (self.peer.clone(), self.env.clone());
+        Box::pin(async move {
+            let request = request.map_err(|_| StoreError::Malformed)?;
+            let call = env.network.call(&peer, Listener::Store, request);
+            match env.timeout(STORE_TIMEOUT, call).await {
+                Ok(Ok(response)) => Ok(response),
+                Ok(Err(_)) => Err(StoreError::Unreachable),
+                Err(_) => Err(StoreError::TimedOut),
+            }
+        })
+    }
+}
+
+fn request(method: Method, path: String) -> http::request::Builder {
+    Request::builder().method(method).uri(path)
+}
+
+impl ObjectStore for PlainStore {
+    fn get(&self, object: &str) -> BoxFuture<Result<Option<StoredObject>, StoreError>> {
+        let call = self.call(request(Method::GET, plain::object_path(object)).body(Bytes::new()));
+        Box::pin(async move {
+            let response = call.await?;
+            match response.status() {
+                StatusCode::NOT_FOUND => Ok(None),
+                StatusCode::OK => {
+                    let header = |name| {
+                        response.headers().get(name).and_then(|value| value.to_str().ok())
+                    };
+                    let version = header(plain::VERSION).and_then(Version::decode);
+                    let (Some(version), Some(meta)) = (version, header(plain::META)) else {
+                        return Err(StoreError::Malformed);
+                    };
+                    let meta = meta.to_owned();
+                    Ok(Some(StoredObject { version, meta, body: response.into_body() }))
+                }
+                _ => Err(StoreError::Failed),
+            }
+        })
+    }
+
+    fn put(&self, object: &str, content: StoredObject) -> BoxFuture<Result<Written, StoreError>> {
+        let call = self.call(
+            request(Method::PUT, plain::object_path(object))
+                .header(plain::VERSION, content.version.encode())
+                .header(plain::META, content.meta)
+                .body(content.body),
+        );
+        Box::pin(async move {
+            match call.await?.status() {
+                StatusCode::OK => Ok(Written::Stored),
+                StatusCode::PRECONDITION_FAILED => Ok(Written::NotNewer),
+                _ => Err(StoreError::Failed),
+            }
+        })
+    }
+
+    fn delete(&self, object: &str) -> BoxFuture<Result<(), StoreError>> {
+        let call =
+            self.call(request(Method::DELETE, plain::object_path(object)).body(Bytes::new()));
+        Box::pin(async move {
+            match call.await?.status() {
+                StatusCode::OK => Ok(()),
+                _ => Err(StoreError::Failed),
+            }
+        })
+    }
+
+    fn list(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> BoxFuture<Result<Vec<String>, StoreError>> {
+        let path = plain::list_path(prefix, after, limit);
+        let call = self.call(request(Method::GET, path).body(Bytes::new()));
+        Box::pin(async move {
+            let response = call.await?;
+            if response.status() != StatusCode::OK {
+                return Err(StoreError::Failed);
+            }
+            let body = std::str::from_utf8(response.body()).map_err(|_| StoreError::Malformed)?;
+            body.lines().map(|line| plain::decode(line).ok_or(StoreError::Malformed)).collect()
+        })
+    }
+}

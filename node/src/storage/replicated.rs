@@ -1,0 +1,250 @@
+//! The replicated store.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, join_all, select};
+
+use super::layout;
+use super::object_store::{ObjectStore, StoreError, Written};
+use super::{Found, Repaired, StorageError};
+use crate::env::{BoxFuture, NodeEnv};
+use crate::ids::Name;
+
+/// When a store that failed a write is tried again. What still fails is left to the repair of a later read.
+const WRITE_RETRIES: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
+/// A key has one index object; more are left behind by changes of its expiration, a few at the most.
+const INDEX_OBJECTS_MAX: usize = 16;
+
+/// One or two stores as one.
+#[derive(Clone)]
+pub struct Storage {
+    stores: Arc<[Arc<dyn ObjectStore>]>,
+    env: NodeEnv,
+}
+
+/// What a read answers at once, and what it still does.
+pub struct ReadAnswer {
+    /// The first answer that counts.
+    pub found: Found,
+    /// The comparison with the slower store: to be spawned.
+    pub rest: Option<BoxFuture<Option<Repaired>>>,
+}
+
+/// What a write still does once it is acknowledged: to be spawned.
+pub struct WriteAnswer {
+    /// The slower store and the index.
+    pub rest: BoxFuture<()>,
+}
+
+type Copy = Result<Found, StoreError>;
+
+impl Storage {
+    /// Storage over one or two stores.
+    pub fn new(stores: Vec<Arc<dyn ObjectStore>>, env: NodeEnv) -> Self {
+        Self { stores: stores.into(), env }
+    }
+
+    /// Reads a key from all stores at once.
+    ///
+    /// A value counts as soon as one store has it. That there is none counts only when every store says so, since a store
+    /// may lack a write that another acknowledged; a store that failed is asked a second time before
+    /// [`StorageError::Unavailable`].
+    pub async fn read(&self, name: &Name) -> Result<ReadAnswer, StorageError> {
+        let object = layout::value_object(name);
+        let mut asked = (0..self.stores.len()).map(|store| self.fetch(store, &object));
+        let Some(one) = asked.next() else {
+            return Err(StorageError::Unavailable);
+        };
+        let Some(other) = asked.next() else {
+            let found = match one.await {
+                Ok(found) => found,
+                Err(_) => self.fetch(0, &object).await.map_err(|_| StorageError::Unavailable)?,
+            };
+            return Ok(ReadAnswer { found, rest: None });
+        };
+        let (first, (fast, slow), rest) = match select(one, other).await {
+            Either::Left((first, rest)) => (first, (0, 1), rest),
+            Either::Right((first, rest)) => (first, (1, 0), rest),
+        };
+        if let Ok(found @ Found::Value(_)) = first {
+            let compare = self.clone().compare(name.clone(), found.clone(), fast, rest, slow);
+            return Ok(ReadAnswer { found, rest: Some(Box::pin(compare)) });
+        }
+        let second = rest.await;
+        let first = self.unless_decided(first, &second, fast, &object).await;
+        let second = self.unless_decided(second, &first, slow, &object).await;
+        self.decide(name, first, fast, second, slow)
+    }
+
+    /// Writes a key's new state to all stores at once; the first success answers.
+    ///
+    /// [`StorageError::Unavailable`]: no store took it. The caller may write again: the version makes that harmless.
+    pub async fn write(&self, name: &Name, state: Found) -> Result<WriteAnswer, StorageError> {
+        let mut asked = (0..self.stores.len()).map(|store| self.put(store, name, &state));
+        let Some(one) = asked.next() else {
+            return Err(StorageError::Unavailable);
+        };
+        let Some(other) = asked.next() else {
+            one.await.map_err(|_| StorageError::Unavailable)?;
+            let this = self.clone();
+            let name = name.clone();
+            return Ok(WriteAnswer { rest: Box::pin(async move { this.index(0, &name, &state).await }) });
+        };
+        let (first, (fast, slow), rest) = match select(one, other).await {
+            Either::Left((first, rest)) => (first, (0, 1), rest),
+            Either::Right((first, rest)) => (first, (1, 0), rest),
+        };
+        let (rest, taken, open): (BoxFuture<Result<Written, StoreError>>, _, _) = match first {
+            Ok(_) => (rest, fast, slow),
+            Err(error) => {
+                rest.await.map_err(|_| StorageError::Unavailable)?;
+                (Box::pin(async move { Err(error) }), slow, fast)
+            }
+        };
+        let (this, name) = (self.clone(), name.clone());
+        Ok(WriteAnswer {
+            rest: Box::pin(async move {
+                this.index(taken, &name, &state).await;
+                if rest.await.is_ok() || this.put_again(open, &name, &state).await {
+                    this.index(open, &name, &state).await;
+                }
+            }),
+        })
+    }
+
+    fn fetch(&self, store: usize, object: &str) -> BoxFuture<Copy> {
+        let get = self.stores[store].get(object);
+        Box::pin(async move {
+            match get.await? {
+                Some(object) => layout::from_object(object),
+                None => Ok(Found::Absent(crate::ids::Version::ZERO)),
+            }
+        })
+    }
+
+    fn put(
+        &self,
+        store: usize,
+        name: &Name,
+        state: &Found,
+    ) -> BoxFuture<Result<Written, StoreError>> {
+        self.stores[store].put(&layout::value_object(name), layout::to_object(state))
+    }
+
+    /// Asks a store again that failed, unless the other one has a value.
+    async fn unless_decided(&self, failed: Copy, other: &Copy, store: usize, object: &str) -> Copy {
+        match (&failed, other) {
+            (Ok(_), _) | (_, Ok(Found::Value(_))) => failed,
+            (Err(_), _) => self.fetch(store, object).await,
+        }
+    }
+
+    fn decide(
+        &self,
+        name: &Name,
+        first: Copy,
+        fast: usize,
+        second: Copy,
+        slow: usize,
+    ) -> Result<ReadAnswer, StorageError> {
+        match (first, second) {
+            (Ok(one), Ok(other)) => {
+                let (one_version, other_version) = (one.version(), other.version());
+                let (found, behind) =
+                    if other.version() > one.version() { (other, fast) } else { (one, slow) };
+                if one_version == other_version {
+                    return Ok(ReadAnswer { found, rest: None });
+                }
+                let level = self.clone().level(name.clone(), found.clone(), behind);
+                Ok(ReadAnswer { found, rest: Some(Box::pin(level)) })
+            }
+            (Ok(found @ Found::Value(_)), Err(_)) | (Err(_), Ok(found @ Found::Value(_))) => {
+                Ok(ReadAnswer { found, rest: None })
+            }
+            _ => Err(StorageError::Unavailable),
+        }
+    }
+
+    /// Waits for the slower store and brings the older of the two level.
+    async fn compare(
+        self,
+        name: Name,
+        answered: Found,
+        fast: usize,
+        rest: BoxFuture<Copy>,
+        slow: usize,
+    ) -> Option<Repaired> {
+        let slower = rest.await.ok()?;
+        let (newest, behind, was_newer) = match slower.version().cmp(&answered.version()) {
+            std::cmp::Ordering::Equal => return None,
+            std::cmp::Ordering::Greater => (slower, fast, true),
+            std::cmp::Ordering::Less => (answered, slow, false),
+        };
+        self.repair(&name, &newest, behind).await;
+        Some(Repaired { name, version: newest.version(), was_newer })
+    }
+
+    /// Brings the store level that is behind with what was answered.
+    async fn level(self, name: Name, newest: Found, behind: usize) -> Option<Repaired> {
+        let version = newest.version();
+        self.repair(&name, &newest, behind).await.then_some(Repaired {
+            name,
+            version,
+            was_newer: false,
+        })
+    }
+
+    /// Writes the newest state to the store that is behind; false where it was not.
+    async fn repair(&self, name: &Name, newest: &Found, behind: usize) -> bool {
+        let repaired = self.put(behind, name, newest).await == Ok(Written::Stored);
+        if repaired {
+            self.index(behind, name, newest).await;
+        }
+        repaired
+    }
+
+    async fn put_again(&self, store: usize, name: &Name, state: &Found) -> bool {
+        for pause in WRITE_RETRIES {
+            self.env.clock.sleep(pause).await;
+            if self.put(store, name, state).await.is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Makes a store's index say what its value object says. What fails here the crawler mends.
+    async fn index(&self, store: usize, name: &Name, state: &Found) {
+        let store = &self.stores[store];
+        let keep = match state {
+            Found::Value(sealed) => {
+                let index = layout::index_object(name, sealed);
+                let content = super::StoredObject {
+                    version: sealed.version,
+                    meta: String::new(),
+                    body: bytes::Bytes::new(),
+                };
+                if store.put(&index, content).await.is_err() {
+                    return;
+                }
+                Some(index)
+            }
+            Found::Absent(_) => None,
+        };
+        let Ok(present) = store.list(&layout::index_prefix(name), "", INDEX_OBJECTS_MAX).await
+        else {
+            return;
+        };
+        let left_over = present.iter().filter(|object| Some(*object) != keep.as_ref());
+        join_all(left_over.map(|object| store.delete(object))).await;
+    }
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Storage").field("stores", &self.stores.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+//! The env object: what a script is configured with, and to whom a write to it belongs.
+//!
+//! On the real platform the object belongs to the isolate. Code that took it for the request's own left its changes behind
+//! for every later request in that isolate (July 2023). Both are here: [`ScriptEnv::isolate_scoped`] as it was,
+//! [`ScriptEnv::request_scoped`] as it should be.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::exception::Thrown;
+use super::isolate::Isolate;
+use crate::ids::Dc;
+
+/// Where a script finds the tiers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierRoute {
+    /// The data center for which the tier answers.
+    pub serves: Dc,
+}
+
+/// The env object's content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bindings {
+    /// The route of the new backend; undefined once detached.
+    pub tier_route: Option<TierRoute>,
+    /// Whether exceptions are reported.
+    pub error_reporting: bool,
+}
+
+impl Bindings {
+    /// As a fresh isolate has them.
+    pub(super) fn configured(dc: &Dc) -> Self {
+        Self { tier_route: Some(TierRoute { serves: dc.clone() }), error_reporting: true }
+    }
+}
+
+/// The env as one request sees it.
+#[derive(Debug)]
+pub struct ScriptEnv {
+    isolate: Arc<Isolate>,
+    /// The request's own object, where it has one.
+    own: Option<Mutex<Bindings>>,
+    wrote: std::sync::atomic::AtomicBool,
+}
+
+impl ScriptEnv {
+    /// Reads and writes go to the isolate's object. A write stays for every later request in the isolate.
+    pub(super) fn isolate_scoped(isolate: Arc<Isolate>) -> Self {
+        Self { isolate, own: None, wrote: false.into() }
+    }
+
+    /// The request gets a copy. A write is seen by this request alone, and is told of.
+    pub(super) fn request_scoped(isolate: Arc<Isolate>) -> Self {
+        let own = Some(Mutex::new(isolate.bindings().clone()));
+        Self { isolate, own, wrote: false.into() }
+    }
+
+    /// The env's content now.
+    pub fn read(&self) -> Bindings {
+        match &self.own {
+            Some(own) => own.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            None => self.isolate.bindings().clone(),
+        }
+    }
+
+    /// The tier route, as code reads it that takes it for granted.
+    ///
+    /// Throws where it is undefined. No handler owns that: it leaves the script.
+    pub fn tier_route(&self) -> Result<TierRoute, Thrown> {
+        self.read().tier_route.ok_or_else(|| {
+            Thrown::type_error("cannot read properties of undefined (reading 'serves')")
+        })
+    }
+
+    /// Changes the env, for whomever it belongs to.
+    pub fn write(&self, change: impl FnOnce(&mut Bindings)) {
+        self.wrote.store(true, std::sync::atomic::Ordering::Relaxed);
+        match &self.own {
+            Some(own) => change(&mut own.lock().unwrap_or_else(PoisonError::into_inner)),
+            None => change(&mut self.isolate.bindings()),
+        }
+    }
+
+    /// Whether the request wrote to its env, and if so whether that stays behind.
+    pub(super) fn written(&self) -> Option<bool> {
+        self.wrote.load(std::sync::atomic::Ordering::Relaxed).then_some(self.own.is_none())
+    }
+}
