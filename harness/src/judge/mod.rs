@@ -179,7 +179,7 @@ fn judge_check(check: &Check, recording: &Recording, history: &ownership::Histor
         unit: Some(check.measure.unit()),
         basis: check.basis,
         bound: check.bound,
-        margin: value.and_then(|value| check.bound.margin(value)),
+        margin: value.and_then(|value| check.bound.margin(value, check.measure.unit())),
         value,
         interval,
         evidence,

@@ -78,11 +78,12 @@ impl Bound {
     }
 
     /// How far a value lies from the nearest bound, as a share of the band: of the distance between the bounds where there
-    /// are two, of the bound where there is an upper one only, of the value where there is a lower one only. Negative
-    /// outside. None where the bound is one number, which is met or not.
+    /// are two, of the bound where there is an upper one only, of the value where there is a lower one only (of the way to
+    /// 1, where the value is a share). Negative outside. None where the bound is one number, which is met or not.
     #[expect(clippy::float_cmp, reason = "two bounds that were written alike are one")]
-    pub fn margin(&self, value: f64) -> Option<f64> {
+    pub fn margin(&self, value: f64, unit: Unit) -> Option<f64> {
         match (self.min, self.max) {
+            (Some(min), None) if unit == Unit::Share && min < 1.0 => Some((value - min) / (1.0 - min)),
             (Some(min), Some(max)) if min == max => None,
             (Some(min), Some(max)) => Some((value - min).min(max - value) / (max - min)),
             (None, Some(0.0)) | (None, None) => None,
@@ -328,12 +329,14 @@ mod tests {
 
     #[test]
     fn a_margin_is_a_share_of_the_band() {
-        let margin = |min, max, value| Bound { min, max }.margin(value);
+        let margin = |min, max, value| Bound { min, max }.margin(value, Unit::Count);
         let close = |a: Option<f64>, b: f64| (a.unwrap() - b).abs() < 1e-9;
         assert!(close(margin(Some(0.002), Some(0.005), 0.0035), 0.5));
         assert!(close(margin(Some(0.002), Some(0.005), 0.0053), -0.1));
         assert!(close(margin(None, Some(60.0), 45.0), 0.25));
         assert!(close(margin(Some(1.0), None, 4.0), 0.75));
+        let share = Bound::at_least(0.99).margin(0.998, Unit::Share);
+        assert!(close(share, 0.8));
         assert_eq!(margin(None, Some(0.0), 0.0), None);
         assert_eq!(margin(Some(0.0), Some(0.0), 0.0), None);
     }

@@ -58,7 +58,9 @@ impl Cache {
     ) -> Result<Read, CacheError> {
         let now = self.env.clock.now();
         if let Some(entry) = self.edge.entries.get(name) {
-            let freshness = if ctx.build.has(Safeguard::BoundedStaleness) {
+            let freshness = if !self.takes_tiers(ctx, name) {
+                fresh_until(&entry, entry.expires(), now)
+            } else if ctx.build.has(Safeguard::BoundedStaleness) {
                 fresh_within_the_bound(&entry, now)
             } else {
                 fresh_while_read(&entry, now)
@@ -255,10 +257,9 @@ fn give_up_with_the_owner() -> bool {
     false
 }
 
-/// Asks behind in the last seconds of the minute, and in the foreground after it: no reader sees anything older than that,
-/// whatever `cache_ttl` it asked for.
-fn fresh_within_the_bound(entry: &Entry, now: Timestamp) -> Freshness {
-    let bound = entry.fetched_at.after(REFRESH_PERIOD).min(entry.expires());
+/// Asks behind in the last seconds before a moment, and in the foreground after it. Without tiers that moment is what the
+/// reader's `cache_ttl` says.
+fn fresh_until(entry: &Entry, bound: Timestamp, now: Timestamp) -> Freshness {
     if entry.found.expired(now.unix_s()) || now >= bound {
         Freshness::Gone
     } else if now >= bound.before(REFRESH_AHEAD) && entry.attempted() == entry.fetched_at {
@@ -266,6 +267,11 @@ fn fresh_within_the_bound(entry: &Entry, now: Timestamp) -> Freshness {
     } else {
         Freshness::Fresh
     }
+}
+
+/// With tiers no reader sees anything older than a minute, whatever `cache_ttl` it asked for.
+fn fresh_within_the_bound(entry: &Entry, now: Timestamp) -> Freshness {
+    fresh_until(entry, entry.fetched_at.after(REFRESH_PERIOD).min(entry.expires()), now)
 }
 
 /// As in 2023: a read that is due for a refresh begins one behind and extends the entry's life by a minute, whatever comes

@@ -3,6 +3,7 @@
 //! This room knows objects and versions. It knows no tiers: what it finds out after the answer ([`Repaired`]) it hands to
 //! its caller, and the cache purges. Start with [`Storage::read`].
 
+mod health;
 mod layout;
 mod object_store;
 mod plain;

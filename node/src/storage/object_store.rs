@@ -37,6 +37,9 @@ pub enum StoreError {
     /// It answered with a status that the protocol does not foresee. Never passed on to a customer.
     #[error("failed")]
     Failed,
+    /// It has failed again and again and was not asked.
+    #[error("known to be down")]
+    KnownDown,
     /// What it holds is not what this node writes.
     #[error("malformed object")]
     Malformed,

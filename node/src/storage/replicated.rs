@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
 
+use super::health::Health;
 use super::layout;
 use super::object_store::{ObjectStore, StoreError, Written};
 use super::{Found, Repaired, StorageError};
@@ -21,7 +22,7 @@ const INDEX_OBJECTS_MAX: usize = 16;
 /// One or two stores as one.
 #[derive(Clone)]
 pub struct Storage {
-    stores: Arc<[Arc<dyn ObjectStore>]>,
+    stores: Arc<[(Arc<dyn ObjectStore>, Health)]>,
     env: NodeEnv,
 }
 
@@ -44,14 +45,14 @@ type Copy = Result<Found, StoreError>;
 impl Storage {
     /// Storage over one or two stores.
     pub fn new(stores: Vec<Arc<dyn ObjectStore>>, env: NodeEnv) -> Self {
-        Self { stores: stores.into(), env }
+        Self { stores: stores.into_iter().map(|s| (s, Health::default())).collect(), env }
     }
 
     /// Reads a key from all stores at once.
     ///
     /// A value counts as soon as one store has it. That there is none counts only when every store says so, since a store
-    /// may lack a write that another acknowledged; a store that failed is asked a second time before
-    /// [`StorageError::Unavailable`].
+    /// may lack a write that another acknowledged, or where the other is known to be down; a store that failed is asked a
+    /// second time before [`StorageError::Unavailable`].
     pub async fn read(&self, name: &Name) -> Result<ReadAnswer, StorageError> {
         let object = layout::value_object(name);
         let mut asked = (0..self.stores.len()).map(|store| self.fetch(store, &object));
@@ -116,9 +117,10 @@ impl Storage {
     }
 
     fn fetch(&self, store: usize, object: &str) -> BoxFuture<Copy> {
-        let get = self.stores[store].get(object);
+        let get = self.stores[store].0.get(object);
+        let asked = self.ask(store, get);
         Box::pin(async move {
-            match get.await? {
+            match asked.await? {
                 Some(object) => layout::from_object(object),
                 None => Ok(Found::Absent(crate::ids::Version::ZERO)),
             }
@@ -131,13 +133,32 @@ impl Storage {
         name: &Name,
         state: &Found,
     ) -> BoxFuture<Result<Written, StoreError>> {
-        self.stores[store].put(&layout::value_object(name), layout::to_object(state))
+        let put = self.stores[store].0.put(&layout::value_object(name), layout::to_object(state));
+        self.ask(store, put)
+    }
+
+    /// Asks a store unless it is known to be down, and takes note of how that went.
+    fn ask<T: Send + 'static>(
+        &self,
+        store: usize,
+        call: BoxFuture<Result<T, StoreError>>,
+    ) -> BoxFuture<Result<T, StoreError>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let (_, health) = &this.stores[store];
+            if !health.admits(this.env.clock.now()) {
+                return Err(StoreError::KnownDown);
+            }
+            let outcome = call.await;
+            health.observe(&outcome, this.env.clock.now());
+            outcome
+        })
     }
 
     /// Asks a store again that failed, unless the other one has a value.
     async fn unless_decided(&self, failed: Copy, other: &Copy, store: usize, object: &str) -> Copy {
         match (&failed, other) {
-            (Ok(_), _) | (_, Ok(Found::Value(_))) => failed,
+            (Ok(_) | Err(StoreError::KnownDown), _) | (_, Ok(Found::Value(_))) => failed,
             (Err(_), _) => self.fetch(store, object).await,
         }
     }
@@ -163,6 +184,9 @@ impl Storage {
             }
             (Ok(found @ Found::Value(_)), Err(_)) | (Err(_), Ok(found @ Found::Value(_))) => {
                 Ok(ReadAnswer { found, rest: None })
+            }
+            (Ok(absent), Err(StoreError::KnownDown)) | (Err(StoreError::KnownDown), Ok(absent)) => {
+                Ok(ReadAnswer { found: absent, rest: None })
             }
             _ => Err(StorageError::Unavailable),
         }
@@ -218,7 +242,7 @@ impl Storage {
 
     /// Makes a store's index say what its value object says. What fails here the crawler mends.
     async fn index(&self, store: usize, name: &Name, state: &Found) {
-        let store = &self.stores[store];
+        let store = &self.stores[store].0;
         let keep = match state {
             Found::Value(sealed) => {
                 let index = layout::index_object(name, sealed);

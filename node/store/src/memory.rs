@@ -1,11 +1,14 @@
 //! Objects in memory.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 
 use crate::plain;
 
@@ -25,7 +28,31 @@ pub struct Object {
 /// Every request is carried out under one lock, so a conditional write has exactly one winner.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    objects: Mutex<BTreeMap<String, Object>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    objects: IndexMap<Arc<str>, Object, FxBuildHasher>,
+    // Names begin alike, so looking one up in their order compares most of it at every step: the order is for lists only.
+    names: BTreeSet<Arc<str>>,
+}
+
+impl Held {
+    fn insert(&mut self, name: &str, object: Object) {
+        if let Some(held) = self.objects.get_mut(name) {
+            *held = object;
+        } else {
+            let name: Arc<str> = name.into();
+            self.names.insert(name.clone());
+            self.objects.insert(name, object);
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.objects.swap_remove(name);
+        self.names.remove(name);
+    }
 }
 
 impl MemoryStore {
@@ -51,7 +78,7 @@ impl MemoryStore {
         };
         match *request.method() {
             Method::GET => self.get(&name),
-            Method::PUT => self.put(name, request),
+            Method::PUT => self.put(&name, request),
             Method::DELETE => {
                 self.lock().remove(&name);
                 status(StatusCode::OK)
@@ -62,21 +89,21 @@ impl MemoryStore {
 
     /// How many objects it holds.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().objects.len()
     }
 
     /// Whether it holds nothing.
     pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.lock().objects.is_empty()
     }
 
     /// Puts an object there without asking for its version: how a lab lays the data that an incident starts with.
-    pub fn seed(&self, name: String, object: Object) {
+    pub fn seed(&self, name: &str, object: Object) {
         self.lock().insert(name, object);
     }
 
     fn get(&self, name: &str) -> Response<Bytes> {
-        let Some(object) = self.lock().get(name).cloned() else {
+        let Some(object) = self.lock().objects.get(name).cloned() else {
             return status(StatusCode::NOT_FOUND);
         };
         let mut response = Response::new(object.body);
@@ -87,7 +114,7 @@ impl MemoryStore {
         response
     }
 
-    fn put(&self, name: String, request: Request<Bytes>) -> Response<Bytes> {
+    fn put(&self, name: &str, request: Request<Bytes>) -> Response<Bytes> {
         let Some(version) = request.headers().get(plain::VERSION).and_then(|v| v.to_str().ok())
         else {
             return status(StatusCode::BAD_REQUEST);
@@ -98,8 +125,8 @@ impl MemoryStore {
             .get(plain::META)
             .cloned()
             .unwrap_or_else(|| HeaderValue::from_static(""));
-        let mut objects = self.lock();
-        if let Some(stored) = objects.get(&name)
+        let mut held = self.lock();
+        if let Some(stored) = held.objects.get(name)
             && stored.version >= version
         {
             let mut response = status(StatusCode::PRECONDITION_FAILED);
@@ -108,7 +135,7 @@ impl MemoryStore {
             }
             return response;
         }
-        objects.insert(name, Object { version, meta, body: request.into_body() });
+        held.insert(name, Object { version, meta, body: request.into_body() });
         status(StatusCode::OK)
     }
 
@@ -131,10 +158,12 @@ impl MemoryStore {
         }
         let from = if after > prefix { Bound::Excluded(after) } else { Bound::Included(prefix.clone()) };
         let mut body = String::new();
-        for (name, _) in self
+        let from = from.as_ref().map(String::as_str);
+        for name in self
             .lock()
-            .range((from, Bound::Unbounded))
-            .take_while(|(name, _)| name.starts_with(&prefix))
+            .names
+            .range::<str, _>((from, Bound::Unbounded))
+            .take_while(|name| name.starts_with(&prefix))
             .take(limit)
         {
             body.push_str(&plain::encode(name));
@@ -143,9 +172,9 @@ impl MemoryStore {
         Response::new(Bytes::from(body))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Object>> {
-        // No code that can panic runs under the lock, so a poisoned one still holds a whole map.
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        // No code that can panic runs under the lock, so a poisoned one is still whole.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

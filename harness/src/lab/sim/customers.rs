@@ -11,7 +11,7 @@ use kv_node::ids::{Dc, Name, Peer, Region};
 
 use super::World;
 use super::doors::{Recorder, Seeds, SimClock, TaskSet};
-use super::truth::{Sent, Truth};
+use super::truth::{Operation, Sent, Truth};
 use super::wire::{Bursts, clients_of};
 use crate::recording::{CacheStatus, Outcome};
 use crate::spec::time;
@@ -23,7 +23,8 @@ pub(super) struct Customers {
     topology: Arc<Topology>,
     /// Requests a second, as the mean of a day.
     mean_per_s: f64,
-    dcs: Vec<(Dc, Peer, Arc<str>)>,
+    /// Each with its place in the topology.
+    dcs: Vec<(Dc, Peer, u16)>,
     dc_weights: Vec<f64>,
     namespaces: Vec<Arc<Keyspace>>,
     namespace_weights: Vec<f64>,
@@ -46,7 +47,8 @@ struct Streams {
 /// A namespace as its readers see it.
 struct Keyspace {
     about: NamespaceAbout,
-    id: Arc<str>,
+    /// Its place in the topology.
+    place: u16,
     /// For each key, the share of requests for it and all before it.
     cumulative: Vec<f64>,
     keys: Vec<Arc<str>>,
@@ -55,7 +57,7 @@ struct Keyspace {
 }
 
 impl Keyspace {
-    fn new(about: &NamespaceAbout) -> Self {
+    fn new(place: u16, about: &NamespaceAbout) -> Self {
         let mut sum = 0.0;
         let cumulative: Vec<f64> = (1..=about.keys)
             .map(|rank| {
@@ -67,7 +69,7 @@ impl Keyspace {
         let path = |key: &Arc<str>| rest::value_path("a", &Name::new(about.id.clone(), key));
         let uri = |text: String| text.parse().unwrap_or_default();
         Self {
-            id: about.id.as_str().into(),
+            place,
             cumulative: cumulative.into_iter().map(|c| c / sum).collect(),
             reads: keys
                 .iter()
@@ -101,21 +103,22 @@ impl Customers {
     pub(super) fn start(world: &World) {
         let topology = Arc::new(world.spec.topology.clone());
         let keyspaces: Vec<Arc<Keyspace>> =
-            topology.namespaces.iter().map(|about| Arc::new(Keyspace::new(about))).collect();
+            (0..).zip(&topology.namespaces).map(|(at, about)| Arc::new(Keyspace::new(at, about))).collect();
         let shares: f64 = topology.regions.values().map(|region| region.share).sum();
         for (region, about) in &topology.regions {
             let here = |k: &&Arc<Keyspace>| {
                 k.about.regions.is_empty() || k.about.regions.contains(region)
             };
             let namespaces: Vec<Arc<Keyspace>> = keyspaces.iter().filter(here).cloned().collect();
-            let dcs: Vec<_> = topology.dcs.iter().filter(|(_, dc)| dc.region == *region).collect();
+            let dcs: Vec<_> =
+                (0..).zip(&topology.dcs).filter(|(_, (_, dc))| dc.region == *region).collect();
             let peer = clients_of(region);
             let seeds: Seeds = world.seeds.below(peer.as_str());
             let customers = Arc::new(Self {
                 region: region.clone(),
                 mean_per_s: topology.traffic.requests_per_s * about.share / shares,
-                dc_weights: dcs.iter().map(|(_, dc)| dc.clients).collect(),
-                dcs: dcs.iter().map(|(dc, _)| ((*dc).clone(), dc.peer(), dc.as_str().into())).collect(),
+                dc_weights: dcs.iter().map(|(_, (_, dc))| dc.clients).collect(),
+                dcs: dcs.iter().map(|(at, (dc, _))| ((*dc).clone(), dc.peer(), *at)).collect(),
                 namespace_weights: namespaces.iter().map(|k| k.about.share).collect(),
                 namespaces,
                 streams: Streams {
@@ -200,7 +203,7 @@ impl Customers {
             body.resize(about.value_bytes.max(16), b'.');
             request(Method::PUT, keyspace.writes[key].clone(), Bytes::from(body))
         } else if drawn < about.puts + about.deletes {
-            request(Method::DELETE, keyspace.writes[key].clone(), Bytes::new())
+            return Some(self.plan_delete(dc, keyspace));
         } else {
             request(Method::GET, keyspace.reads[key].clone(), Bytes::new())
         };
@@ -209,11 +212,21 @@ impl Customers {
         Some(Planned { dc, request, sent })
     }
 
-    fn sent(&self, dc: usize, keyspace: &Keyspace, operation: &'static str, key: Arc<str>) -> Sent {
+    /// Customers delete what nobody reads any more: keys beside those that are read.
+    fn plan_delete(&self, dc: usize, keyspace: &Keyspace) -> Planned {
+        let old = u64::from(keyspace.about.keys) + self.streams.keys.below(u64::from(keyspace.about.keys));
+        let key: Arc<str> = key(u32::try_from(old).unwrap_or(u32::MAX)).into();
+        let name = Name::new(keyspace.about.id.clone(), &key);
+        let uri = rest::value_path("a", &name).parse().unwrap_or_default();
+        let sent = self.sent(dc, keyspace, Operation::Delete, key);
+        Planned { dc, request: request(Method::DELETE, uri, Bytes::new()), sent }
+    }
+
+    fn sent(&self, dc: usize, keyspace: &Keyspace, operation: Operation, key: Arc<str>) -> Sent {
         Sent {
             at: self.clock.timestamp(),
-            dc: self.dcs[dc].2.clone(),
-            namespace: keyspace.id.clone(),
+            dc: self.dcs[dc].2,
+            namespace: keyspace.place,
             operation,
             key,
         }
@@ -271,8 +284,12 @@ impl Customers {
     }
 }
 
-fn operation(method: &Method) -> &'static str {
-    rest::operation(method)
+fn operation(method: &Method) -> Operation {
+    match *method {
+        Method::PUT => Operation::Put,
+        Method::DELETE => Operation::Delete,
+        _ => Operation::Get,
+    }
 }
 
 fn request(method: Method, uri: Uri, body: Bytes) -> Request<Bytes> {

@@ -35,7 +35,7 @@ pub(super) fn lay(
                 let meta = HeaderValue::try_from(meta).unwrap_or(HeaderValue::from_static(""));
                 let object = (object, Object { version: version.encode(), meta, body });
                 for store in stores {
-                    store.seed(object.0.clone(), object.1.clone());
+                    store.seed(&object.0, object.1.clone());
                 }
             }
         }

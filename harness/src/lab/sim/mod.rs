@@ -23,9 +23,9 @@ use bytes::Bytes;
 use http::Request;
 use kv_node::Node;
 use kv_node::api::{admin, auth::Secret};
-use kv_node::config::{DcState, Limits, Members, NodeConfig, PipelineEntry, Snapshot};
+use kv_node::config::{Limits, Members, NodeConfig, PipelineEntry, Snapshot};
 use kv_node::control::{self, Change, Control, ControlConfig};
-use kv_node::env::{Listener, NodeEnv, Timestamp};
+use kv_node::env::{Listener, NodeEnv};
 use kv_node::ids::{Dc, Namespace, Peer};
 use kv_node::telemetry::Lifecycle;
 use kv_store::MemoryStore;
@@ -34,10 +34,9 @@ use tokio::runtime::Runtime;
 use self::customers::Customers;
 use self::doors::{Recorder, Seeds, SimClock, TaskSet};
 use self::truth::Truth;
-use self::wire::{Host, HostKind, Service, Wire};
+use self::wire::{Service, Wire};
 use super::{ActionId, Lab, LabError, Progress};
-use crate::recording::{Exception, Journal, RecordingWriter, ScrapeRow};
-use crate::spec::fault::{Fault, FaultKind};
+use crate::recording::{Journal, RecordingWriter, ScrapeRow};
 use crate::spec::time::IncidentTime;
 use crate::spec::{Action, Spec};
 
@@ -125,10 +124,13 @@ impl Lab for Simulated {
     }
 
     fn progress(&self) -> Progress {
-        self.world.as_ref().map_or_else(Progress::default, |world| {
-            let (requests, failures) = world.truth.totals();
-            Progress { at: world.clock.timestamp(), requests, failures }
-        })
+        let (Some(runtime), Some(world)) = (&self.runtime, &self.world) else {
+            return Progress::default();
+        };
+        // Outside of the runtime the clock shows the machine's time.
+        let _inside = runtime.enter();
+        let (requests, failures) = world.truth.totals();
+        Progress { at: world.clock.timestamp(), requests, failures }
     }
 
     fn finish(mut self: Box<Self>) -> Result<RecordingWriter, LabError> {

@@ -13,40 +13,60 @@ use crate::recording::{CacheStatus, INTERVAL_S, Offered, Outcome, RequestRow, SA
 use crate::spec::time::IncidentTime;
 use crate::spec::topology::Topology;
 
-/// A request before it is sent.
+/// A request before it is sent. Data centers and namespaces by their places in the topology.
 #[derive(Clone)]
 pub(super) struct Sent {
     pub(super) at: IncidentTime,
-    pub(super) dc: Arc<str>,
-    pub(super) namespace: Arc<str>,
-    pub(super) operation: &'static str,
+    pub(super) dc: u16,
+    pub(super) namespace: u16,
+    pub(super) operation: Operation,
     pub(super) key: Arc<str>,
+}
+
+/// What a customer asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Operation {
+    Get,
+    Put,
+    Delete,
 }
 
 /// Counts every request when it is sent and again when it ends.
 pub(super) struct Truth {
     counts: Mutex<Counts>,
     sample: Stream,
-    operations: BTreeMap<&'static str, Arc<str>>,
+    dcs: Vec<Arc<str>>,
+    namespaces: Vec<Arc<str>>,
+    operations: [Arc<str>; 3],
 }
 
-type Label = (u64, Arc<str>, Arc<str>, &'static str, Outcome, CacheStatus);
+type Label = (u16, u16, Operation, Outcome, CacheStatus);
 
 #[derive(Default)]
 struct Counts {
-    ended: IndexMap<Label, u64, FxBuildHasher>,
-    offered: BTreeMap<u64, (u64, u64)>,
+    open: BTreeMap<u64, Interval>,
+    truth: Vec<TruthRow>,
+    offered: Vec<Offered>,
     requests: Vec<RequestRow>,
     sent: u64,
     failed: u64,
 }
 
+#[derive(Default)]
+struct Interval {
+    sent: u64,
+    ended: u64,
+    labels: IndexMap<Label, u64, FxBuildHasher>,
+}
+
 impl Truth {
-    pub(super) fn new(_: &Topology, seeds: &Seeds) -> Arc<Self> {
+    pub(super) fn new(topology: &Topology, seeds: &Seeds) -> Arc<Self> {
         Arc::new(Self {
             counts: Mutex::default(),
             sample: seeds.stream("truth/sample"),
-            operations: ["get", "put", "delete"].map(|o| (o, Arc::from(o))).into(),
+            dcs: topology.dcs.keys().map(|dc| dc.as_str().into()).collect(),
+            namespaces: topology.namespaces.iter().map(|n| n.id.as_str().into()).collect(),
+            operations: ["get", "put", "delete"].map(Arc::from),
         })
     }
 
@@ -59,9 +79,14 @@ impl Truth {
     pub(super) fn sent(&self, sent: &Sent) {
         let mut counts = lock(&self.counts);
         counts.sent += 1;
-        let (offered, open) = counts.offered.entry(interval(sent.at)).or_default();
-        *offered += 1;
-        *open += 1;
+        counts.open.entry(interval(sent.at)).or_default().sent += 1;
+        // An interval is done with when nobody who sent a request in it still waits for an answer.
+        let done = |(at, open): (&u64, &Interval)| *at < interval(sent.at) && open.sent == open.ended;
+        while counts.open.first_key_value().is_some_and(done) {
+            if let Some((at, open)) = counts.open.pop_first() {
+                self.close(&mut counts, at, open);
+            }
+        }
     }
 
     pub(super) fn ended(&self, sent: Sent, outcome: Outcome, cache: CacheStatus, latency: Duration) {
@@ -74,25 +99,17 @@ impl Truth {
         };
         let mut counts = lock(&self.counts);
         counts.failed += u64::from(outcome.failed());
-        if let Some((_, open)) = counts.offered.get_mut(&interval(sent.at)) {
-            *open -= 1;
-        }
-        let label = (
-            interval(sent.at),
-            sent.dc.clone(),
-            sent.namespace.clone(),
-            sent.operation,
-            outcome,
-            cache,
-        );
-        *counts.ended.entry(label).or_insert(0) += 1;
+        let open = counts.open.entry(interval(sent.at)).or_default();
+        open.ended += 1;
+        let label = (sent.dc, sent.namespace, sent.operation, outcome, cache);
+        *open.labels.entry(label).or_insert(0) += 1;
         if weight > 0 {
             counts.requests.push(RequestRow {
                 at: sent.at,
                 latency_us: u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
-                dc: sent.dc,
-                namespace: sent.namespace,
-                operation: self.operations[sent.operation].clone(),
+                dc: self.dcs[usize::from(sent.dc)].clone(),
+                namespace: self.namespaces[usize::from(sent.namespace)].clone(),
+                operation: self.operations[sent.operation as usize].clone(),
                 key: sent.key,
                 outcome,
                 cache,
@@ -103,32 +120,37 @@ impl Truth {
 
     pub(super) fn take(&self) -> (Vec<TruthRow>, Vec<Offered>, Vec<RequestRow>) {
         let mut counts = lock(&self.counts);
-        let mut ended: Vec<(Label, u64)> = std::mem::take(&mut counts.ended).into_iter().collect();
-        ended.sort();
-        let truth = ended
-            .into_iter()
-            .map(|((from, dc, namespace, operation, outcome, cache), count)| TruthRow {
-                from: begins(from),
-                dc,
-                namespace,
-                operation: self.operations[operation].clone(),
+        while let Some((at, open)) = counts.open.pop_first() {
+            self.close(&mut counts, at, open);
+        }
+        (
+            std::mem::take(&mut counts.truth),
+            std::mem::take(&mut counts.offered),
+            std::mem::take(&mut counts.requests),
+        )
+    }
+
+    fn close(&self, counts: &mut Counts, at: u64, open: Interval) {
+        let from = IncidentTime::from_unix_s(at * INTERVAL_S);
+        let (sent, ended) = (open.sent, open.ended);
+        counts.offered.push(Offered { from, sent, open: sent.saturating_sub(ended) });
+        let mut labels: Vec<(Label, u64)> = open.labels.into_iter().collect();
+        labels.sort_unstable();
+        counts.truth.extend(labels.into_iter().map(|(label, count)| {
+            let (dc, namespace, operation, outcome, cache) = label;
+            TruthRow {
+                from,
+                dc: self.dcs[usize::from(dc)].clone(),
+                namespace: self.namespaces[usize::from(namespace)].clone(),
+                operation: self.operations[operation as usize].clone(),
                 outcome,
                 cache,
                 count,
-            })
-            .collect();
-        let offered = std::mem::take(&mut counts.offered)
-            .into_iter()
-            .map(|(from, (sent, open))| Offered { from: begins(from), sent, open })
-            .collect();
-        (truth, offered, std::mem::take(&mut counts.requests))
+            }
+        }));
     }
 }
 
 fn interval(at: IncidentTime) -> u64 {
     at.unix_s() / INTERVAL_S
-}
-
-fn begins(interval: u64) -> IncidentTime {
-    IncidentTime::from_unix_s(interval * INTERVAL_S)
 }

@@ -1,6 +1,5 @@
 //! The in-memory wire: latency, jitter, loss, reset, partition, header and status faults, each with a witness.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock, PoisonError};
@@ -55,6 +54,7 @@ pub(super) struct Host {
 /// All hosts and the links between them.
 pub(super) struct Wire {
     hosts: IndexMap<Peer, Host, FxBuildHasher>,
+    names: Vec<Arc<str>>,
     regions: Vec<Region>,
     /// One way in microseconds, from region to region, and last from customers.
     one_way_us: Vec<Vec<f64>>,
@@ -64,7 +64,15 @@ pub(super) struct Wire {
     seeds: Seeds,
     links: Mutex<IndexMap<(usize, usize), Stream, FxBuildHasher>>,
     faults: RwLock<Vec<Arc<Active>>>,
-    counts: Mutex<BTreeMap<(u64, Caller, usize, Listener), u64>>,
+    counts: Mutex<Arrived>,
+}
+
+/// What arrived where: the present interval, and rows of those before.
+#[derive(Default)]
+struct Arrived {
+    interval: u64,
+    counts: IndexMap<(Caller, usize, Listener), u64, FxBuildHasher>,
+    rows: Vec<WireRow>,
 }
 
 /// When a fault acts.
@@ -125,8 +133,11 @@ impl Wire {
             .iter()
             .map(|a| regions.iter().map(|b| topology.one_way_ms(a, b) * 1_000.0).collect())
             .collect();
+        let hosts: IndexMap<Peer, Host, FxBuildHasher> =
+            dcs.chain(stores).chain(control).chain(clients).collect();
         Arc::new(Self {
-            hosts: dcs.chain(stores).chain(control).chain(clients).collect(),
+            names: hosts.keys().map(|peer| peer.as_str().into()).collect(),
+            hosts,
             one_way_us,
             client_us: topology.links.client_ms * 1_000.0,
             jitter: topology.links.jitter,
@@ -195,18 +206,22 @@ impl Wire {
 
     /// What arrived where.
     pub(super) fn take_counts(&self) -> Vec<WireRow> {
-        let counts = std::mem::take(&mut *lock(&self.counts));
-        let names: Vec<Arc<str>> = self.hosts.keys().map(|peer| peer.as_str().into()).collect();
-        counts
-            .into_iter()
-            .map(|((interval, caller, to, listener), count)| WireRow {
-                from: IncidentTime::from_unix_s(interval * INTERVAL_S),
-                caller,
-                to: names[to].clone(),
-                listener,
-                count,
-            })
-            .collect()
+        let mut arrived = lock(&self.counts);
+        self.close(&mut arrived);
+        std::mem::take(&mut arrived.rows)
+    }
+
+    fn close(&self, arrived: &mut Arrived) {
+        let mut counts: Vec<_> = std::mem::take(&mut arrived.counts).into_iter().collect();
+        counts.sort_unstable();
+        let from = IncidentTime::from_unix_s(arrived.interval * INTERVAL_S);
+        arrived.rows.extend(counts.into_iter().map(|((caller, to, listener), count)| WireRow {
+            from,
+            caller,
+            to: self.names[to].clone(),
+            listener,
+            count,
+        }));
     }
 
     fn is(&self, who: &Who, peer: &Peer, host: &Host) -> bool {
@@ -303,7 +318,12 @@ impl Wire {
             HostKind::Store | HostKind::Control => Caller::Control,
         };
         let interval = self.clock.timestamp().unix_s() / INTERVAL_S;
-        *lock(&self.counts).entry((interval, caller, to, listener)).or_insert(0) += 1;
+        let mut arrived = lock(&self.counts);
+        if arrived.interval != interval {
+            self.close(&mut arrived);
+            arrived.interval = interval;
+        }
+        *arrived.counts.entry((caller, to, listener)).or_insert(0) += 1;
     }
 
     async fn carry(
