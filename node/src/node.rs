@@ -54,7 +54,9 @@ impl Node {
         let stores = config
             .stores
             .iter()
-            .map(|peer| Arc::new(PlainStore::new(peer.clone(), env.clone())) as Arc<dyn ObjectStore>)
+            .map(|peer| {
+                Arc::new(PlainStore::new(peer.clone(), env.clone())) as Arc<dyn ObjectStore>
+            })
             .collect();
         let cache = Cache::new(CacheParts {
             dc: config.dc.clone(),
@@ -94,7 +96,11 @@ impl Node {
     }
 
     /// Answers one request to one of the node's listeners. 404 for a listener that a data center does not have.
-    pub async fn serve(self: &Arc<Self>, listener: Listener, request: Request<Bytes>) -> Response<Bytes> {
+    pub async fn serve(
+        self: &Arc<Self>,
+        listener: Listener,
+        request: Request<Bytes>,
+    ) -> Response<Bytes> {
         match listener {
             Listener::Rest => self.serve_rest(request).await,
             Listener::Tier => self.serve_tier(request).await,
@@ -163,8 +169,7 @@ impl admin::Admin for Node {
         let prepare = |old: &_, new: &_| self.cache.configured(old, new);
         let Some((old, new)) = self.store.offer(snapshot, prepare) else { return };
         let dc = &self.config.dc;
-        let event =
-            Lifecycle::ConfigApplied { dc: dc.clone(), revision: new.snapshot.revision };
+        let event = Lifecycle::ConfigApplied { dc: dc.clone(), revision: new.snapshot.revision };
         self.env.sink.lifecycle(self.env.clock.now(), event);
         if old.snapshot.status(dc).state != new.snapshot.status(dc).state {
             self.announce();
@@ -181,9 +186,8 @@ impl admin::Admin for Node {
 }
 
 fn check(config: &NodeConfig) -> Result<(), StartError> {
-    let weights = |pipeline: &[crate::config::PipelineEntry]| {
-        pipeline.iter().any(|entry| entry.weight > 0)
-    };
+    let weights =
+        |pipeline: &[crate::config::PipelineEntry]| pipeline.iter().any(|entry| entry.weight > 0);
     let wrong = if !config.members.dcs.contains_key(&config.dc) {
         "this data center is not in the topology"
     } else if config.stores.is_empty() {

@@ -21,7 +21,8 @@ pub(super) fn judge(root: &Path, dir: &Path) -> Exit {
     if !library.problems.is_empty() {
         return super::tell(&library.problems);
     }
-    let known = library.select(root, &Selection { ids: Vec::new(), tags: None }).unwrap_or_default();
+    let known =
+        library.select(root, &Selection { ids: Vec::new(), tags: None }).unwrap_or_default();
     let mut exit = Exit::Pass;
     for folder in folders {
         exit = exit.or(judge_folder(&folder, &known));
@@ -37,11 +38,16 @@ fn judge_folder(folder: &Path, known: &[Scenario]) -> Exit {
     let fits = |scenario: &&Scenario| scenario.spec.is_beginning_of(&recording.spec);
     let mut scenarios: Vec<Scenario> = known.iter().filter(fits).cloned().collect();
     if scenarios.is_empty() {
-        err("no scenario of today's features fits this recording: judging by those written beside it");
+        err(
+            "no scenario of today's features fits this recording: judging by those written beside it",
+        );
         scenarios = written_beside(folder);
     }
     if scenarios.is_empty() {
-        return complain(&format!("{} has no verdicts.json to judge by", folder.display()), Exit::Environment);
+        return complain(
+            &format!("{} has no verdicts.json to judge by", folder.display()),
+            Exit::Environment,
+        );
     }
     let mut exit = Exit::Pass;
     out(&format!("relapse: judging {} from seed {}", folder.display(), recording.seed));

@@ -9,27 +9,33 @@ use crate::feature::steps::sentences;
 
 pub(super) fn list(root: &Path) -> Exit {
     let library = Library::read(root);
-    let has = |tags: &[String], prefix: &str| tags.iter().any(|tag| tag.starts_with(prefix));
-    let groups: [(&str, fn(&[String]) -> bool); 3] = [
-        ("incidents", |tags| tags.iter().any(|tag| tag.starts_with("incident:"))),
-        ("controls", |tags| tags.iter().any(|tag| tag == "control")),
-        ("behaviors", |tags| !tags.iter().any(|t| t.starts_with("incident:") || t == "control")),
-    ];
-    for (name, belongs) in groups {
+    let groups = ["incidents", "controls", "behaviors"];
+    for name in groups {
         let of_group: Vec<_> =
-            library.features.iter().filter(|(about, _)| belongs(&about.tags)).collect();
+            library.features.iter().filter(|(about, _)| group(&about.tags) == name).collect();
         if of_group.is_empty() {
             continue;
         }
         out(name);
         for (about, scenarios) in of_group {
-            let nightly = if has(&about.tags, "nightly") { ", nightly" } else { "" };
+            let nightly =
+                if about.tags.iter().any(|tag| tag == "nightly") { ", nightly" } else { "" };
             let n = scenarios.len();
             let s = if n == 1 { "" } else { "s" };
             out(&format!("  {:<28} {} ({n} scenario{s}{nightly})", about.id, about.title));
         }
     }
     if library.problems.is_empty() { Exit::Pass } else { tell(&library.problems) }
+}
+
+fn group(tags: &[String]) -> &'static str {
+    if tags.iter().any(|tag| tag.starts_with("incident:")) {
+        "incidents"
+    } else if tags.iter().any(|tag| tag == "control") {
+        "controls"
+    } else {
+        "behaviors"
+    }
 }
 
 pub(super) fn steps() -> Exit {

@@ -144,7 +144,10 @@ fn tell(problems: &[Problem]) -> Exit {
         err(&problem.to_string());
     }
     let n = problems.len();
-    complain(&format!("{n} problem{} in the specification", if n == 1 { "" } else { "s" }), Exit::Specification)
+    complain(
+        &format!("{n} problem{} in the specification", if n == 1 { "" } else { "s" }),
+        Exit::Specification,
+    )
 }
 
 fn complain(message: &str, exit: Exit) -> Exit {

@@ -17,11 +17,13 @@ pub(super) fn plan(root: &Path, chosen: &Chosen) -> Exit {
         out(&text(scenario));
     }
     let runs = runs::distinct(&scenarios, 1, "");
-    let seconds: f64 = runs.iter().map(|run| run.spec.end.since(run.spec.start).as_secs_f64()).sum();
+    let seconds: f64 =
+        runs.iter().map(|run| run.spec.end.since(run.spec.start).as_secs_f64()).sum();
     let requests: f64 = runs
         .iter()
         .map(|run| {
-            run.spec.end.since(run.spec.start).as_secs_f64() * run.spec.topology.traffic.requests_per_s
+            run.spec.end.since(run.spec.start).as_secs_f64()
+                * run.spec.topology.traffic.requests_per_s
         })
         .sum();
     let span = time::format_duration(std::time::Duration::from_secs_f64(seconds));

@@ -39,7 +39,9 @@ pub(super) fn run(root: &Path, args: &Run) -> Exit {
     };
     let binary = match runs::binary_hash() {
         Ok(binary) => binary,
-        Err(error) => return complain(&format!("this program cannot be read: {error}"), Exit::Environment),
+        Err(error) => {
+            return complain(&format!("this program cannot be read: {error}"), Exit::Environment);
+        }
     };
     let runs = runs::distinct(&scenarios, args.seed, &binary);
     let frame = frame(args);
@@ -69,7 +71,9 @@ pub(super) fn run(root: &Path, args: &Run) -> Exit {
         Exit::Pass => "every expectation holds",
         Exit::Failed => "an expectation failed",
         Exit::Inconclusive => "inconclusive",
-        Exit::Specification | Exit::Environment | Exit::Interrupted => "not everything could be run",
+        Exit::Specification | Exit::Environment | Exit::Interrupted => {
+            "not everything could be run"
+        }
     };
     out(&format!("relapse: {said} after {:.0} s; {frame}", watch.seconds()));
     exit
@@ -114,7 +118,8 @@ fn judge_run(folder: &Path, run: &runs::Run, scenarios: &[Scenario], to: Option<
         match written {
             Ok(()) => err(&format!("run {} is in {}", run.hash, to.display())),
             Err(error) => {
-                let said = format!("run {} cannot be written to {}: {error}", run.hash, to.display());
+                let said =
+                    format!("run {} cannot be written to {}: {error}", run.hash, to.display());
                 exit = exit.or(complain(&said, Exit::Environment));
             }
         }

@@ -113,7 +113,11 @@ fn parse(file: &str, text: &str) -> Result<Feature, Vec<Problem>> {
         ]
     })?;
     feature.expand_examples().map_err(|error| {
-        vec![Problem::new(file, error.pos.line, format!("the examples have no column \"{}\"", error.name))]
+        vec![Problem::new(
+            file,
+            error.pos.line,
+            format!("the examples have no column \"{}\"", error.name),
+        )]
     })
 }
 
@@ -151,7 +155,8 @@ fn tell(
                     world.report(problem);
                 }
             }
-            Ok(None) => undefined.push(with_nearest(world.problem(format!("no such step: {}", step.value)), step)),
+            Ok(None) => undefined
+                .push(with_nearest(world.problem(format!("no such step: {}", step.value)), step)),
             Err(ambiguous) => {
                 let matches: Vec<String> =
                     ambiguous.possible_matches.iter().map(|(regex, _)| regex.to_string()).collect();

@@ -3,6 +3,8 @@
 //! Given sets the shape, When adds to the timeline, Then adds an expectation. A step tells the world one fact; what that
 //! means, and whether it contradicts another, the world knows.
 
+#![expect(clippy::needless_pass_by_value, reason = "cucumber hands parameters over by value")]
+
 use cucumber::{given, then, when};
 
 use super::parameters::{Clock, Percent, Quoted, QuotedList, Rows, Span, Status};
@@ -52,7 +54,9 @@ fn dcs_run(world: &mut World, dcs: QuotedList, build: Quoted) {
     world.build_in(&dcs.0, &build.0);
 }
 
-#[given(expr = "data center(s) {dcs} go(es) down for maintenance at {clock} and return(s) at {clock}")]
+#[given(
+    expr = "data center(s) {dcs} go(es) down for maintenance at {clock} and return(s) at {clock}"
+)]
 fn maintenance(world: &mut World, dcs: QuotedList, down: Clock, back: Clock) {
     world.maintenance(&dcs.0, &down.0, &back.0);
 }
@@ -143,7 +147,9 @@ fn nothing_fails(world: &mut World) {
     world.expect(Measure::Failures { scope: Scope::default() }, Bound::at_most(0.0));
 }
 
-#[then(expr = "the share of answers {status} in data center {dc} is between {percent} and {percent}")]
+#[then(
+    expr = "the share of answers {status} in data center {dc} is between {percent} and {percent}"
+)]
 fn status_between(world: &mut World, status: Status, dc: Quoted, least: Percent, most: Percent) {
     let scope = world.in_dc(&dc.0);
     let bound = Bound { min: Some(least.0), max: Some(most.0) };
@@ -164,13 +170,15 @@ fn requests_sent(world: &mut World, least: u32) {
     world.expect(Measure::Requests { scope: Scope::default() }, bound);
 }
 
-/// The sentences as they are written above: the attributes of this very file.
+/// The sentences as they are written above, with their keywords: the attributes of this very file.
 pub fn sentences() -> Vec<(&'static str, &'static str)> {
     include_str!("steps.rs")
-        .lines()
-        .filter_map(|line| {
-            let (keyword, rest) = line.strip_prefix("#[")?.split_once("(expr = \"")?;
-            Some((keyword, rest.strip_suffix("\")]")?))
+        .split("\n#[")
+        .filter_map(|attribute| {
+            let (keyword, rest) = attribute.split_once('(')?;
+            let (_, rest) = rest.split_once("expr = \"")?;
+            let (sentence, _) = rest.split_once("\"")?;
+            matches!(keyword, "given" | "when" | "then").then_some((keyword, sentence))
         })
         .collect()
 }

@@ -18,7 +18,8 @@ const KINDS: [&str; 7] =
 
 /// Reads the table `| fault | from | to | amount | share |` below a step and adds its rows to the timeline.
 pub(super) fn faults(world: &mut World, span: Duration, step: &Step) {
-    let Some((header, rows)) = step.table.as_ref().and_then(|table| table.rows.split_first()) else {
+    let Some((header, rows)) = step.table.as_ref().and_then(|table| table.rows.split_first())
+    else {
         let problem = world.problem("a table of faults is missing below this step");
         world.report(problem.hint(format!("| {} |", COLUMNS.join(" | "))));
         return;
@@ -47,7 +48,13 @@ fn fault(world: &World, row: &[String]) -> Result<Fault, Problem> {
         _ => return Err(world.problem(format!("\"{share}\" is no share, such as 10 %"))),
     };
     let (to, listener) = to_of(world, to)?;
-    Ok(Fault { kind: kind_of(world, kind, amount)?, from: who(world, from)?, to, listener, probability })
+    Ok(Fault {
+        kind: kind_of(world, kind, amount)?,
+        from: who(world, from)?,
+        to,
+        listener,
+        probability,
+    })
 }
 
 fn kind_of(world: &World, kind: &str, amount: &str) -> Result<FaultKind, Problem> {

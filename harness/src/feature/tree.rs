@@ -81,7 +81,8 @@ impl Library {
             if wanted {
                 let all = scenarios.iter().filter(|scenario| {
                     // Whoever names a feature means all of it; nightly ones are left out only of "everything".
-                    let by_default = !ids.is_empty() || !scenario.tags.iter().any(|tag| tag == "nightly");
+                    let by_default =
+                        !ids.is_empty() || !scenario.tags.iter().any(|tag| tag == "nightly");
                     match &tags {
                         None => by_default,
                         Some(tags) => tags.eval(&scenario.tags),
@@ -93,10 +94,12 @@ impl Library {
         if let Some(at) = matched.iter().position(|matched| !matched) {
             let id = &ids[at];
             let known = self.features.iter().map(|(about, _)| about.id.as_str());
-            return Err(Problem::new("command line", 0, format!("no feature matches \"{id}\"")).did_you_mean(id, known));
+            return Err(Problem::new("command line", 0, format!("no feature matches \"{id}\""))
+                .did_you_mean(id, known));
         }
         if chosen.is_empty() {
-            return Err(Problem::new("command line", 0, "no scenario is chosen").hint("`relapse list` shows what there is"));
+            return Err(Problem::new("command line", 0, "no scenario is chosen")
+                .hint("`relapse list` shows what there is"));
         }
         Ok(chosen)
     }

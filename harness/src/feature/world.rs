@@ -17,7 +17,7 @@ use crate::spec::{Action, Planned, Spec};
 
 /// What the steps of one scenario have said so far.
 #[derive(Debug, Default, cucumber::World)]
-pub struct World {
+pub(super) struct World {
     catalog: Arc<Catalog>,
     incident: Option<String>,
     file: String,
@@ -56,8 +56,11 @@ impl World {
         self.text.clone_from(&step.value);
         if self.block != Some(step.ty) {
             if step.ty == StepType::Given && !self.timeline_is_new() {
-                let problem = self.problem("a Given after a When or a Then: the shape is set first");
-                self.report(problem.hint("move it up, into the Background or before the first When"));
+                let problem =
+                    self.problem("a Given after a When or a Then: the shape is set first");
+                self.report(
+                    problem.hint("move it up, into the Background or before the first When"),
+                );
             }
             if step.ty == StepType::When {
                 self.block_from = self.now;
@@ -172,7 +175,8 @@ impl World {
 
     pub(super) fn maintenance(&mut self, dcs: &[String], down: &str, back: &str) {
         let Some(start) = self.started() else { return };
-        let (Some(down), Some(back)) = (self.resolve(down, start), self.resolve(back, start)) else {
+        let (Some(down), Some(back)) = (self.resolve(down, start), self.resolve(back, start))
+        else {
             return;
         };
         if back <= down {
@@ -308,7 +312,8 @@ impl World {
             if until > end {
                 self.line = line;
                 let (until, end) = (time::format(until), time::format(end));
-                let problem = self.problem(format!("{row} looks as far as {until}; the scenario ends at {end}"));
+                let problem = self
+                    .problem(format!("{row} looks as far as {until}; the scenario ends at {end}"));
                 self.report(problem.hint("let the last When say how late it is then"));
             }
         }
@@ -316,7 +321,9 @@ impl World {
         let (Some(topology), Some(start)) = (self.topology.clone(), self.start) else {
             if self.problems.is_empty() {
                 let problem = self.problem("the scenario names no topology or no start");
-                self.report(problem.hint("begin with: Given the topology \"small\" with its traffic"));
+                self.report(
+                    problem.hint("begin with: Given the topology \"small\" with its traffic"),
+                );
             }
             return Err(self.problems);
         };
@@ -354,10 +361,14 @@ impl World {
             if let (Some((other, other_line)), Some(subject)) = (contradicted, &subject) {
                 let clock = time::format(planned.at);
                 let problem = if other.action == planned.action {
-                    self.problem(format!("said twice: line {other_line} says the same of {subject} at {clock}"))
+                    self.problem(format!(
+                        "said twice: line {other_line} says the same of {subject} at {clock}"
+                    ))
                 } else {
                     let (a, b) = (planned.action.text(), other.action.text());
-                    self.problem(format!("\"{a}\" contradicts line {other_line}, \"{b}\", at {clock}"))
+                    self.problem(format!(
+                        "\"{a}\" contradicts line {other_line}, \"{b}\", at {clock}"
+                    ))
                 };
                 self.report(problem.hint("keep one of the two, or let time pass between them"));
             } else if let Some(wrong) = out_of_order(&planned.action, &mut down) {

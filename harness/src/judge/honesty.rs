@@ -17,17 +17,26 @@ pub(super) fn check(recording: &Recording) -> Vec<Finding> {
     let open: u64 = recording.offered.iter().map(|o| o.open).sum();
     let ended: u64 = recording.truth.iter().map(|row| row.count).sum();
     if sent == 0 {
-        findings.push(Finding { verdict: Verdict::Inconclusive, text: "no request was sent".into() });
+        findings
+            .push(Finding { verdict: Verdict::Inconclusive, text: "no request was sent".into() });
     }
     if sent != ended + open {
-        findings.push(fail(format!("customers sent {sent} requests, but {ended} ended and {open} are open")));
+        findings.push(fail(format!(
+            "customers sent {sent} requests, but {ended} ended and {open} are open"
+        )));
     }
-    let singles: u64 =
-        recording.requests.iter().filter(|row| !row.outcome.succeeded()).map(|row| row.weight).sum();
+    let singles: u64 = recording
+        .requests
+        .iter()
+        .filter(|row| !row.outcome.succeeded())
+        .map(|row| row.weight)
+        .sum();
     let counted: u64 =
         recording.truth.iter().filter(|row| !row.outcome.succeeded()).map(|row| row.count).sum();
     if singles != counted {
-        findings.push(fail(format!("{counted} requests were not answered 2xx, but {singles} are recorded one by one")));
+        findings.push(fail(format!(
+            "{counted} requests were not answered 2xx, but {singles} are recorded one by one"
+        )));
     }
     findings.extend(nodes_against_customers(recording).into_iter().map(fail));
     findings
@@ -53,7 +62,8 @@ fn nodes_against_customers(recording: &Recording) -> Vec<String> {
     let forged = answers_made_by_faults(recording);
     let mut told: BTreeMap<(&str, u16), u64> = BTreeMap::new();
     for row in &recording.scrape {
-        if row.series.starts_with("node_responses_total{") && row.series.contains("listener=\"rest\"")
+        if row.series.starts_with("node_responses_total{")
+            && row.series.contains("listener=\"rest\"")
             && let Some(status) = label(&row.series, "status").and_then(|s| s.parse::<u16>().ok())
         {
             *told.entry((&row.dc, status / 100)).or_default() += row.value;
@@ -63,7 +73,9 @@ fn nodes_against_customers(recording: &Recording) -> Vec<String> {
     let mut unknown: BTreeMap<&str, u64> = BTreeMap::new();
     for row in &recording.truth {
         match row.outcome {
-            Outcome::Status(status) => *got.entry((&row.dc, status / 100)).or_default() += row.count,
+            Outcome::Status(status) => {
+                *got.entry((&row.dc, status / 100)).or_default() += row.count;
+            }
             _ => *unknown.entry(&row.dc).or_default() += row.count,
         }
     }

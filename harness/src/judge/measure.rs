@@ -7,7 +7,7 @@ use kv_node::ids::{Dc, Name, Namespace, Region};
 use kv_node::telemetry::Lifecycle;
 
 use super::ownership::{History, Owner};
-use crate::recording::{CacheStatus, Caller, INTERVAL_S, Journal, Outcome, Recording, RequestRow, TruthRow};
+use crate::recording::{CacheStatus, Caller, Journal, Outcome, Recording, RequestRow, TruthRow};
 use crate::spec::expectation::{Measure, Scope, Window, WindowName};
 use crate::spec::time::IncidentTime;
 
@@ -55,7 +55,12 @@ struct Judge<'a> {
     history: &'a History,
 }
 
-pub(super) fn take(measure: &Measure, window: Window, recording: &Recording, history: &History) -> Taken {
+pub(super) fn take(
+    measure: &Measure,
+    window: Window,
+    recording: &Recording,
+    history: &History,
+) -> Taken {
     let judge = Judge { recording, history };
     match measure {
         Measure::Requests { scope } => {
@@ -70,7 +75,9 @@ pub(super) fn take(measure: &Measure, window: Window, recording: &Recording, his
             let tally = judge.tally(window, scope);
             Taken::new(count(tally.failures), tally.requests)
         }
-        Measure::ErrorShareAboveBaseline { scope, baseline } => judge.above(window, scope, baseline),
+        Measure::ErrorShareAboveBaseline { scope, baseline } => {
+            judge.above(window, scope, baseline)
+        }
         Measure::ErrorShareRatio { scope, baseline } => judge.ratio(window, scope, baseline),
         Measure::WorstNamespaceErrorShare { requests_min, regions } => {
             judge.worst_namespace(window, *requests_min, regions)
@@ -101,7 +108,8 @@ impl<'a> Judge<'a> {
         };
         (scope.regions.is_empty() || region(&scope.regions))
             && (scope.dcs.is_empty() || scope.dcs.iter().any(|known| known.as_str() == dc))
-            && (scope.namespaces.is_empty() || scope.namespaces.iter().any(|n| n.as_str() == namespace))
+            && (scope.namespaces.is_empty()
+                || scope.namespaces.iter().any(|n| n.as_str() == namespace))
             && (scope.operations.is_empty() || scope.operations.contains(operation))
             && scope.enrolled.is_none_or(|enrolled| enrolled == self.enrolled(namespace))
     }
@@ -114,7 +122,6 @@ impl<'a> Judge<'a> {
     /// Intervals belong to a window where they begin in it; one that begins before it and reaches into it belongs to what
     /// came before.
     fn truth(&self, window: Window, scope: &Scope) -> impl Iterator<Item = &'a TruthRow> {
-        debug_assert!(INTERVAL_S > 0, "intervals have a length");
         self.recording
             .truth
             .iter()
@@ -159,11 +166,17 @@ impl<'a> Judge<'a> {
         ))
     }
 
-    fn worst_namespace(&self, window: Window, requests_min: u64, regions: &BTreeSet<Region>) -> Taken {
+    fn worst_namespace(
+        &self,
+        window: Window,
+        requests_min: u64,
+        regions: &BTreeSet<Region>,
+    ) -> Taken {
         let candidates = self.recording.spec.topology.namespaces.iter().filter(|about| {
             about.enrolled
                 && about.regions.len() == 1
-                && (regions.is_empty() || about.regions.iter().any(|region| regions.contains(region)))
+                && (regions.is_empty()
+                    || about.regions.iter().any(|region| regions.contains(region)))
         });
         let worst = candidates
             .map(|about| {
@@ -173,7 +186,8 @@ impl<'a> Judge<'a> {
             .filter(|(tally, _)| tally.requests >= requests_min)
             .max_by(|(a, _), (b, _)| a.share().total_cmp(&b.share()));
         let Some((tally, id)) = worst else {
-            return Taken::nothing().note(format!("no namespace of one region has {requests_min} requests"));
+            return Taken::nothing()
+                .note(format!("no namespace of one region has {requests_min} requests"));
         };
         Taken {
             interval: Some(wilson(tally)),
@@ -250,7 +264,10 @@ impl<'a> Judge<'a> {
         for row in self.requests(window, &all) {
             let well = row.cache == CacheStatus::Miss;
             let ill = row.outcome == Outcome::Status(500);
-            if (well || ill) && row.operation.as_ref() == "get" && self.owned_by(row, owners) == Some(true) {
+            if (well || ill)
+                && row.operation.as_ref() == "get"
+                && self.owned_by(row, owners) == Some(true)
+            {
                 failed += if ill { row.weight } else { 0 };
                 answered += if well && !ill { row.weight } else { 0 };
             }
@@ -265,8 +282,7 @@ impl<'a> Judge<'a> {
 
     fn recoveries(&self, window: Window, owners: &BTreeSet<Dc>) -> Taken {
         let (failed, answered) = self.misses(window, owners);
-        Taken::new(count(answered), failed + answered)
-            .note(format!("while {failed} failed"))
+        Taken::new(count(answered), failed + answered).note(format!("while {failed} failed"))
     }
 
     fn last_500(&self, window: Window, scope: &Scope) -> Taken {
@@ -283,7 +299,10 @@ impl<'a> Judge<'a> {
     fn tier_requests(&self, window: Window, dcs: &BTreeSet<Dc>) -> Taken {
         let (mut to_them, mut all) = (0, 0);
         for row in &self.recording.wire {
-            if window.contains(row.from) && row.listener == Listener::Tier && row.caller == Caller::Dc {
+            if window.contains(row.from)
+                && row.listener == Listener::Tier
+                && row.caller == Caller::Dc
+            {
                 all += row.count;
                 to_them += if dcs.iter().any(|dc| dc.as_str() == &*row.to) { row.count } else { 0 };
             }

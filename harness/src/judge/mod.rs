@@ -140,7 +140,9 @@ fn witnesses(scenario: &Scenario, recording: &Recording) -> Vec<Finding> {
             _ => None,
         });
         if acted.unwrap_or(0) == 0 {
-            findings.push(inconclusive(format!("\"{text}\" never acted: nothing that follows from it was tested")));
+            findings.push(inconclusive(format!(
+                "\"{text}\" never acted: nothing that follows from it was tested"
+            )));
         }
     }
     findings

@@ -59,7 +59,8 @@ impl History {
     /// The regional owner of a key for the customers of a data center.
     pub(super) fn owner<'a>(&'a self, at: IncidentTime, dc: &str, name: &'a Name) -> Owner<'a> {
         let known = self.placements.partition_point(|(from, ..)| *from <= at);
-        let Some((from, placement, enrolled, on)) = known.checked_sub(1).map(|k| &self.placements[k])
+        let Some((from, placement, enrolled, on)) =
+            known.checked_sub(1).map(|k| &self.placements[k])
         else {
             return Owner::Nobody;
         };

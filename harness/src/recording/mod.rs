@@ -21,9 +21,11 @@ mod writer;
 
 pub use reader::{Recording, RecordingError};
 pub use tables::{
-    Caller, CacheStatus, Exception, Journal, Offered, Outcome, RequestRow, ScrapeRow, TruthRow, WireRow,
+    CacheStatus, Caller, Exception, Journal, Offered, Outcome, RequestRow, ScrapeRow, TruthRow,
+    WireRow,
 };
 pub use writer::RecordingWriter;
+pub(crate) use writer::digest;
 
 /// Of the requests that were answered 2xx, one in so many is recorded in full.
 pub const SAMPLE: u64 = 16;

@@ -82,7 +82,9 @@ impl Recording {
             let path = folder.join(name);
             let bytes = read(&path)?;
             match index.files.get(name) {
-                Some((length, sum)) if *length == bytes.len() && *sum == digest(&bytes) => Ok(bytes),
+                Some((length, sum)) if *length == bytes.len() && *sum == digest(&bytes) => {
+                    Ok(bytes)
+                }
                 known => Err(damaged(&path, bytes.len(), known.map_or(0, |(length, _)| *length))),
             }
         };

@@ -74,7 +74,11 @@ impl CacheStatus {
     const ALL: [Self; 4] = [Self::None, Self::Hit, Self::Stale, Self::Miss];
 
     fn from_code(code: u64) -> Self {
-        usize::try_from(code).ok().and_then(|code| Self::ALL.get(code)).copied().unwrap_or(Self::None)
+        usize::try_from(code)
+            .ok()
+            .and_then(|code| Self::ALL.get(code))
+            .copied()
+            .unwrap_or(Self::None)
     }
 }
 
@@ -419,8 +423,10 @@ impl Row for (IncidentTime, Journal) {
     const TABLE: &'static str = "journal";
 
     fn to_table(rows: &[Self]) -> Table {
-        let entries: Vec<String> =
-            rows.iter().map(|(_, entry)| serde_json::to_string(entry).unwrap_or_default()).collect();
+        let entries: Vec<String> = rows
+            .iter()
+            .map(|(_, entry)| serde_json::to_string(entry).unwrap_or_default())
+            .collect();
         Table {
             columns: vec![
                 ("at_us", numbers(rows, |(at, _)| at.0)),

@@ -61,7 +61,15 @@ fn table(judgement: &Judgement) -> String {
             };
             let margin = check.margin.map_or_else(|| "-".to_owned(), |m| format!("{m:.2}"));
             let verdict = word(check.verdict).to_lowercase();
-            rows.push([title, check.label.clone(), published, assumed, replayed(check), margin, verdict]);
+            rows.push([
+                title,
+                check.label.clone(),
+                published,
+                assumed,
+                replayed(check),
+                margin,
+                verdict,
+            ]);
         }
     }
     let mut widths = [0; 7];

@@ -53,9 +53,8 @@ impl About {
 #[expect(clippy::cast_precision_loss, reason = "seconds, kilobytes")]
 pub fn usage() -> (f64, f64) {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return (0.0, 0.0) };
-    let seconds = |time: nix::sys::time::TimeVal| {
-        time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6
-    };
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
     (seconds(usage.user_time()) + seconds(usage.system_time()), usage.max_rss() as f64 / 1024.0)
 }
 
@@ -95,7 +94,10 @@ pub struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// Starts.
-    #[expect(clippy::disallowed_methods, reason = "how long a run takes here is not part of the run")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long a run takes here is not part of the run"
+    )]
     pub fn start() -> Self {
         Self(Instant::now())
     }

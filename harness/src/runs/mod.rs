@@ -10,8 +10,7 @@ mod store;
 pub use child::{Event, Plan, execute, lab_run};
 pub use store::{Store, copy};
 
-use sha2::{Digest, Sha256};
-
+use crate::recording::digest;
 use crate::spec::{Scenario, Spec};
 
 /// A run, and the scenarios that it serves.
@@ -53,15 +52,15 @@ pub fn distinct(scenarios: &[Scenario], seed: u64, binary: &str) -> Vec<Run> {
 
 /// The name of a run: 16 hexadecimal digits.
 pub fn name(spec: &Spec, seed: u64, binary: &str) -> String {
-    let mut hash = Sha256::new();
-    hash.update(serde_json::to_vec(spec).unwrap_or_default());
-    hash.update(seed.to_le_bytes());
-    hash.update(binary);
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let mut bytes = serde_json::to_vec(spec).unwrap_or_default();
+    bytes.extend_from_slice(&seed.to_le_bytes());
+    bytes.extend_from_slice(binary.as_bytes());
+    let mut name = digest(&bytes);
+    name.truncate(16);
+    name
 }
 
 /// The hash of the running program: another build is another node.
 pub fn binary_hash() -> std::io::Result<String> {
-    let bytes = std::fs::read(std::env::current_exe()?)?;
-    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(digest(&std::fs::read(std::env::current_exe()?)?))
 }

@@ -43,8 +43,12 @@ pub fn read(file: &str, text: &str) -> Result<BTreeMap<String, Build>, Vec<Probl
                     lacks.insert(safeguard);
                 }
                 None => problems.push(
-                    Problem::new(file, line, format!("build \"{id}\" lacks \"{name}\", which is no safeguard"))
-                        .did_you_mean(&name, Safeguard::ALL.map(Safeguard::name)),
+                    Problem::new(
+                        file,
+                        line,
+                        format!("build \"{id}\" lacks \"{name}\", which is no safeguard"),
+                    )
+                    .did_you_mean(&name, Safeguard::ALL.map(Safeguard::name)),
                 ),
             }
         }

@@ -83,10 +83,12 @@ impl Bound {
     #[expect(clippy::float_cmp, reason = "two bounds that were written alike are one")]
     pub fn margin(&self, value: f64, unit: Unit) -> Option<f64> {
         match (self.min, self.max) {
-            (Some(min), None) if unit == Unit::Share && min < 1.0 => Some((value - min) / (1.0 - min)),
+            (Some(min), None) if unit == Unit::Share && min < 1.0 => {
+                Some((value - min) / (1.0 - min))
+            }
             (Some(min), Some(max)) if min == max => None,
             (Some(min), Some(max)) => Some((value - min).min(max - value) / (max - min)),
-            (None, Some(0.0)) | (None, None) => None,
+            (None, Some(0.0) | None) => None,
             (None, Some(max)) => Some((max - value) / max.abs()),
             (Some(min), None) if value > 0.0 => Some((value - min) / value),
             (Some(_), None) => Some(-1.0),
@@ -288,9 +290,13 @@ impl Measure {
         match self {
             Self::Requests { scope } => format!("requests{scope}"),
             Self::ErrorShare { scope } => format!("error share{scope}"),
-            Self::ErrorShareAboveBaseline { scope, .. } => format!("error share above baseline{scope}"),
+            Self::ErrorShareAboveBaseline { scope, .. } => {
+                format!("error share above baseline{scope}")
+            }
             Self::ErrorShareRatio { scope, .. } => format!("error share, after to before{scope}"),
-            Self::WorstNamespaceErrorShare { .. } => "error share, worst one-region namespace".to_owned(),
+            Self::WorstNamespaceErrorShare { .. } => {
+                "error share, worst one-region namespace".to_owned()
+            }
             Self::WorstDcErrorShare { scope } => format!("error share, worst data center{scope}"),
             Self::LeastDcErrors { scope } => format!("errors, least affected data center{scope}"),
             Self::OwnerPrecision { .. } => "of the 500s, owned by a bad data center".to_owned(),
@@ -300,9 +306,13 @@ impl Measure {
             Self::Failures { scope } => format!("failures{scope}"),
             Self::TierRequests { .. } => "tier requests to those that returned".to_owned(),
             Self::EnvWrites { stays: true } => "isolates whose env was left changed".to_owned(),
-            Self::EnvWrites { stays: false } => "isolates that reported a write to their env".to_owned(),
+            Self::EnvWrites { stays: false } => {
+                "isolates that reported a write to their env".to_owned()
+            }
             Self::AddedLatencyMs { .. } => "added latency, median".to_owned(),
-            Self::LatencyMs { quantile, scope } => format!("latency, {:.0}th percentile{scope}", quantile * 100.0),
+            Self::LatencyMs { quantile, scope } => {
+                format!("latency, {:.0}th percentile{scope}", quantile * 100.0)
+            }
             Self::StatusShare { status, scope } => format!("share of {status}{scope}"),
         }
     }

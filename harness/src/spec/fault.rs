@@ -90,7 +90,9 @@ impl fmt::Display for Fault {
             FaultKind::Loss => write!(f, "packets lost from {from} to {to}")?,
             FaultKind::Reset => write!(f, "connections reset from {from} to {to}")?,
             FaultKind::Partition => write!(f, "no connection from {from} to {to}")?,
-            FaultKind::StripHeader { name } => write!(f, "header {name} stripped from {from} to {to}")?,
+            FaultKind::StripHeader { name } => {
+                write!(f, "header {name} stripped from {from} to {to}")?;
+            }
             FaultKind::Status { status } => write!(f, "status {status} from {from} to {to}")?,
         }
         if self.probability < 1.0 {

@@ -124,7 +124,9 @@ impl Action {
         match self {
             Self::Maintenance { dc } => format!("{dc} goes down for maintenance"),
             Self::Return { dc } => format!("{dc} returns from maintenance"),
-            Self::NewBackendIn { dc, on } => format!("new backend switched {} in {dc}", switched(on)),
+            Self::NewBackendIn { dc, on } => {
+                format!("new backend switched {} in {dc}", switched(on))
+            }
             Self::NewBackend { on } => format!("new backend switched {} everywhere", switched(on)),
             Self::Enroll { namespace, on: true } => format!("namespace {namespace} enrolled"),
             Self::Enroll { namespace, on: false } => {

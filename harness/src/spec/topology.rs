@@ -155,7 +155,11 @@ pub struct Noise {
 }
 
 /// A weight as nodes take it: thousandths.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie in 0..=1,000,000")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to lie in 0..=1,000,000"
+)]
 pub fn weight(weight: f64) -> u32 {
     (weight * 1_000.0).round() as u32
 }
@@ -180,7 +184,12 @@ impl Topology {
     }
 
     /// A region's load relative to its mean over the day, at a second of the day in UTC.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "hours of a day")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "hours of a day"
+    )]
     pub fn level(&self, region: &Region, second_of_day: u64) -> f64 {
         let Some(about) = self.regions.get(region) else { return 0.0 };
         let Some(curve) = self.curves.get(&about.curve) else { return 1.0 };
@@ -220,7 +229,13 @@ impl Check<'_> {
         &mut self.problems[last]
     }
 
-    fn unknown<'k>(&mut self, path: &[&str], what: &str, name: &str, known: impl Iterator<Item = &'k str>) {
+    fn unknown<'k>(
+        &mut self,
+        path: &[&str],
+        what: &str,
+        name: &str,
+        known: impl Iterator<Item = &'k str>,
+    ) {
         let problem = self.at(path, format!("{what} \"{name}\" does not exist"));
         *problem = problem.clone().did_you_mean(name, known);
     }
@@ -228,8 +243,8 @@ impl Check<'_> {
     fn regions(&mut self, topology: &Topology) {
         let known = || topology.regions.keys().map(Region::as_str);
         if !topology.regions.values().any(|region| region.share > 0.0) {
-            self.at(&["regions"], "no region has a share of the traffic: all are zero".into()).hint =
-                Some("give at least one region a share above 0".into());
+            self.at(&["regions"], "no region has a share of the traffic: all are zero".into())
+                .hint = Some("give at least one region a share above 0".into());
         }
         for (name, region) in &topology.regions {
             let path = ["regions", name.as_str()];
@@ -250,11 +265,17 @@ impl Check<'_> {
         for (name, curve) in &topology.curves {
             let levels = curve.len() == 24 && curve.iter().all(|level| is_weight(*level));
             if !levels || curve.iter().sum::<f64>() <= 0.0 {
-                self.at(&["curves", name], "a curve has 24 levels from 0, not all of them 0".into());
+                self.at(
+                    &["curves", name],
+                    "a curve has 24 levels from 0, not all of them 0".into(),
+                );
             }
         }
         if !is_weight(topology.traffic.requests_per_s) || topology.traffic.requests_per_s <= 0.0 {
-            self.at(&["traffic", "requests_per_s"], "requests_per_s is not a number above 0".into());
+            self.at(
+                &["traffic", "requests_per_s"],
+                "requests_per_s is not a number above 0".into(),
+            );
         }
     }
 
@@ -265,7 +286,8 @@ impl Check<'_> {
             if !topology.regions.contains_key(&dc.region) {
                 self.unknown(&path, "region", dc.region.as_str(), known());
             }
-            for (role, weight) in [("tier", dc.tier), ("upper", dc.upper), ("clients", dc.clients)] {
+            for (role, weight) in [("tier", dc.tier), ("upper", dc.upper), ("clients", dc.clients)]
+            {
                 if !is_weight(weight) {
                     self.at(&path, format!("{role} is {weight}, not a number from 0 to 1000"));
                 }
@@ -307,15 +329,21 @@ impl Check<'_> {
             let ends: Vec<&str> = pair.split('-').collect();
             let known = |end: &&str| topology.regions.contains_key(&Region::from(*end));
             if ends.len() != 2 || !ends.iter().all(known) {
-                self.at(&["links", "between_ms", pair], format!("\"{pair}\" is not two regions joined by -"));
+                self.at(
+                    &["links", "between_ms", pair],
+                    format!("\"{pair}\" is not two regions joined by -"),
+                );
             }
         }
         for (at, a) in regions.iter().enumerate() {
             for b in &regions[at + 1..] {
                 let between = &topology.links.between_ms;
-                if !between.contains_key(&format!("{a}-{b}")) && !between.contains_key(&format!("{b}-{a}")) {
+                if !between.contains_key(&format!("{a}-{b}"))
+                    && !between.contains_key(&format!("{b}-{a}"))
+                {
                     let message = format!("the time between {a} and {b} is missing");
-                    self.at(&["links", "between_ms"], message).hint = Some(format!("{a}-{b} = 100"));
+                    self.at(&["links", "between_ms"], message).hint =
+                        Some(format!("{a}-{b} = 100"));
                 }
             }
         }
@@ -341,18 +369,25 @@ impl Check<'_> {
             }
             let shares = [namespace.puts, namespace.deletes, namespace.puts + namespace.deletes];
             if !shares.iter().all(|share| (0.0..=1.0).contains(share)) {
-                self.at(&path, format!("puts and deletes of \"{id}\" are no shares of its requests"));
+                self.at(
+                    &path,
+                    format!("puts and deletes of \"{id}\" are no shares of its requests"),
+                );
             }
             if namespace.cache_ttl_s < topology.nodes.cache_ttl_min_s {
                 let min_s = topology.nodes.cache_ttl_min_s;
-                self.at(&path, format!("cache_ttl_s of \"{id}\" is below the nodes' minimum of {min_s}"));
+                self.at(
+                    &path,
+                    format!("cache_ttl_s of \"{id}\" is below the nodes' minimum of {min_s}"),
+                );
             }
         }
         for region in topology.regions.keys() {
             let here = |n: &&NamespaceAbout| n.regions.is_empty() || n.regions.contains(region);
             let sum: f64 = topology.namespaces.iter().filter(here).map(|n| n.share).sum();
             if sum.is_nan() || sum <= 0.0 {
-                let message = format!("no namespace is used from region {region}: all shares are zero");
+                let message =
+                    format!("no namespace is used from region {region}: all shares are zero");
                 self.at(&["namespaces"], message).hint =
                     Some(format!("give a namespace of {region} a share above 0"));
             }
@@ -399,7 +434,9 @@ pub fn line_at(text: &str, path: &[&str]) -> usize {
     let mut value: Option<&toml::de::DeValue<'_>> = None;
     for (depth, key) in path.iter().enumerate() {
         let next = match (depth, value) {
-            (0, _) => table.get_ref().get_key_value(*key).map(|(key, value)| (key.span().start, value)),
+            (0, _) => {
+                table.get_ref().get_key_value(*key).map(|(key, value)| (key.span().start, value))
+            }
             (_, Some(toml::de::DeValue::Table(table))) => {
                 table.get_key_value(*key).map(|(key, value)| (key.span().start, value))
             }

@@ -104,14 +104,22 @@ pub fn read(file: &str, text: &str) -> Result<Truth, Vec<Problem>> {
                 moments.insert(name, at);
             }
             None => problems.push(
-                Problem::new(file, line_at(text, &["moments", &name]), format!("\"{}\" is no moment", moment.at))
-                    .hint("write it as 2023-07-17 21:52, in UTC"),
+                Problem::new(
+                    file,
+                    line_at(text, &["moments", &name]),
+                    format!("\"{}\" is no moment", moment.at),
+                )
+                .hint("write it as 2023-07-17 21:52, in UTC"),
             ),
         }
     }
     if !moments.contains_key("start") && problems.is_empty() {
         let line = line_at(text, &["moments"]);
-        problems.push(Problem::new(file, line, "the moment \"start\" is missing: where a replay begins"));
+        problems.push(Problem::new(
+            file,
+            line,
+            "the moment \"start\" is missing: where a replay begins",
+        ));
     }
     let mut rows = BTreeMap::new();
     for (id, row) in parsed.rows {
@@ -121,7 +129,11 @@ pub fn read(file: &str, text: &str) -> Result<Truth, Vec<Problem>> {
                 rows.insert(id, row);
             }
             Err(wrong) => {
-                let problem = Problem::new(file, line_at(text, &path), format!("row {id}: {}", wrong.message));
+                let problem = Problem::new(
+                    file,
+                    line_at(text, &path),
+                    format!("row {id}: {}", wrong.message),
+                );
                 problems.push(match wrong.moment {
                     Some(name) => problem.did_you_mean(&name, moments.keys().map(String::as_str)),
                     None => problem,
@@ -151,7 +163,11 @@ fn compile(row: RowText, moments: &BTreeMap<String, IncidentTime>) -> Result<Row
     };
     let window = |names: &[String; 2]| -> Result<Window, Wrong> {
         let window = Window { from: moment(&names[0])?, to: moment(&names[1])? };
-        if window.from < window.to { Ok(window) } else { Err(wrong("its window ends before it begins")) }
+        if window.from < window.to {
+            Ok(window)
+        } else {
+            Err(wrong("its window ends before it begins"))
+        }
     };
     let mut checks = Vec::new();
     let mut needs_until = IncidentTime::default();
@@ -166,7 +182,9 @@ fn compile(row: RowText, moments: &BTreeMap<String, IncidentTime>) -> Result<Row
         let bound = Bound { min: check.min, max: check.max };
         match (bound.min, bound.max) {
             (None, None) => return Err(wrong("a check has neither min nor max")),
-            (Some(min), Some(max)) if min > max => return Err(wrong("a check's min is above its max")),
+            (Some(min), Some(max)) if min > max => {
+                return Err(wrong("a check's min is above its max"));
+            }
             _ => {}
         }
         let window = window(check.window.as_ref().unwrap_or(&row.window))?;

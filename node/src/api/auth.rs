@@ -15,7 +15,7 @@ pub const AUTH: &str = "x-relapse-auth";
 /// Control data of a tier request; part of what is signed.
 pub const TIER: &str = "x-relapse-tier";
 /// How far the clocks of two nodes may be apart.
-const SKEW_MAX: Duration = Duration::from_secs(60);
+const SKEW_MAX: Duration = Duration::from_mins(1);
 
 /// Signs and verifies requests.
 #[derive(Clone)]
@@ -62,7 +62,8 @@ impl Secret {
     fn mac(&self, request: &Request<Bytes>, at_us: u64) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
         let tier = request.headers().get(TIER).map_or(&b""[..], HeaderValue::as_bytes);
-        let meta = request.headers().get(kv_store::plain::META).map_or(&b""[..], HeaderValue::as_bytes);
+        let meta =
+            request.headers().get(kv_store::plain::META).map_or(&b""[..], HeaderValue::as_bytes);
         let version =
             request.headers().get(kv_store::plain::VERSION).map_or(&b""[..], HeaderValue::as_bytes);
         let path = request.uri().path_and_query().map_or("", |path| path.as_str());
@@ -88,8 +89,10 @@ mod tests {
     use super::*;
 
     fn signed(secret: &Secret) -> Request<Bytes> {
-        let mut request =
-            Request::put("/tier/v1/ns/key").header(TIER, "regional").body(Bytes::from("x")).unwrap();
+        let mut request = Request::put("/tier/v1/ns/key")
+            .header(TIER, "regional")
+            .body(Bytes::from("x"))
+            .unwrap();
         secret.sign(&mut request, Timestamp(1_000_000_000));
         request
     }

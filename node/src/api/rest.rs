@@ -55,9 +55,7 @@ pub async fn serve(
     let answer = match *request.method() {
         Method::GET => get(&gateway, &ctx, &name, &request).await,
         Method::PUT => put(&gateway, &ctx, &name, request).await,
-        Method::DELETE => {
-            gateway.delete(&ctx, &name).await.map(|()| status::envelope_ok())
-        }
+        Method::DELETE => gateway.delete(&ctx, &name).await.map(|()| status::envelope_ok()),
         _ => {
             return Ok(status::envelope_error(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -84,7 +82,7 @@ async fn get(
     name: &Name,
     request: &Request<Bytes>,
 ) -> Result<Response<Bytes>, GatewayError> {
-    let ttl = query_number(request, "cache_ttl")?.map(|s| Ttl(Duration::from_secs(s)));
+    let ttl = query_number(request, "cache_ttl").map(|s| Ttl(Duration::from_secs(s)));
     let (read, result) = gateway.get(ctx, name, ttl).await?;
     let mut response = match read {
         Some(value) => {
@@ -114,9 +112,9 @@ async fn put(
     request: Request<Bytes>,
 ) -> Result<Response<Bytes>, GatewayError> {
     // Where both are given the relative one wins, as on the documented service.
-    let expiration = match query_number(&request, "expiration_ttl")? {
+    let expiration = match query_number(&request, "expiration_ttl") {
         Some(ttl_s) => Expiration::In(ttl_s),
-        None => match query_number(&request, "expiration")? {
+        None => match query_number(&request, "expiration") {
             Some(at_s) => Expiration::At(at_s),
             None => Expiration::Never,
         },
@@ -125,12 +123,9 @@ async fn put(
     Ok(status::envelope_ok())
 }
 
-fn query_number(request: &Request<Bytes>, name: &str) -> Result<Option<u64>, GatewayError> {
+fn query_number(request: &Request<Bytes>, name: &str) -> Option<u64> {
     let pairs = request.uri().query().unwrap_or_default().split('&');
-    let Some((_, value)) = pairs.filter_map(|pair| pair.split_once('=')).find(|(n, _)| *n == name)
-    else {
-        return Ok(None);
-    };
+    let (_, value) = pairs.filter_map(|pair| pair.split_once('=')).find(|(n, _)| *n == name)?;
     // What is no number is no valid moment either: zero is refused by every rule that follows.
-    Ok(Some(value.parse().unwrap_or(0)))
+    Some(value.parse().unwrap_or(0))
 }

@@ -60,7 +60,9 @@ pub(crate) fn gateway_error(operation: &str, error: &GatewayError) -> Response<B
         GatewayError::ExpirationTtlTooShort { .. } => (StatusCode::BAD_REQUEST, 10034),
         GatewayError::CacheTtlTooShort { .. } => (StatusCode::BAD_REQUEST, 10012),
         GatewayError::TooManyWrites => (StatusCode::TOO_MANY_REQUESTS, 971),
-        GatewayError::OwnerFailed | GatewayError::Sealing => (StatusCode::INTERNAL_SERVER_ERROR, 10001),
+        GatewayError::OwnerFailed | GatewayError::Sealing => {
+            (StatusCode::INTERNAL_SERVER_ERROR, 10001)
+        }
         GatewayError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, 10001),
     };
     envelope_error(status, code, &format!("{operation}: '{error}'"))

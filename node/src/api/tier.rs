@@ -210,11 +210,9 @@ impl TierPeers for TierClient {
     }
 
     fn purge(&self, dc: &Dc, batch: &PurgeBatch) -> BoxFuture<Result<(), TierError>> {
-        let request = serde_json::to_vec(batch)
-            .map_err(|_| TierError::Failed)
-            .and_then(|body| {
-                Request::post(PREFIX).body(Bytes::from(body)).map_err(|_| TierError::Failed)
-            });
+        let request = serde_json::to_vec(batch).map_err(|_| TierError::Failed).and_then(|body| {
+            Request::post(PREFIX).body(Bytes::from(body)).map_err(|_| TierError::Failed)
+        });
         let call = self.call(dc, request);
         Box::pin(async move { done(&call.await?) })
     }

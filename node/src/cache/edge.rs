@@ -13,13 +13,13 @@ use crate::storage::Found;
 use crate::worker::Ctx;
 
 /// How often an edge asks its regional tier about a key that is read, whatever the reader's `cache_ttl` (S002).
-const REFRESH_PERIOD: Duration = Duration::from_secs(60);
+const REFRESH_PERIOD: Duration = Duration::from_mins(1);
 /// A refresh begins this long before its time, so that readers of a busy key never wait and the bound of one minute holds.
 const REFRESH_AHEAD: Duration = Duration::from_secs(10);
 /// What a refresh adds to an entry's life in builds that do not bound staleness (S002: "extends expiry by one minute").
-const EXTENSION: Duration = Duration::from_secs(60);
+const EXTENSION: Duration = Duration::from_mins(1);
 /// How long "there is none" is believed without asking.
-const NEGATIVE_TTL: Duration = Duration::from_secs(60);
+const NEGATIVE_TTL: Duration = Duration::from_mins(1);
 /// A connection that breaks says nothing about the owner: one more try, so that a blip is not an error.
 const BROKEN_CONNECTION_TRIES: usize = 2;
 
@@ -168,8 +168,7 @@ impl Cache {
         if targets.is_empty() {
             return Ok(self.write_storage(ctx, name, state.clone()).await?);
         }
-        self.ask_owners(ctx, name, &targets, |dc, ask| self.peers.put(dc, ask, state))
-            .await
+        self.ask_owners(ctx, name, &targets, |dc, ask| self.peers.put(dc, ask, state)).await
     }
 
     /// Whom to ask for a key, best first: its owner in the region, the next one, then the upper tier.

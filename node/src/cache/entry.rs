@@ -30,12 +30,7 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(found: Found, now: Timestamp, expires: Timestamp) -> Self {
-        Self {
-            found,
-            fetched_at: now,
-            expires_us: expires.0.into(),
-            attempted_us: now.0.into(),
-        }
+        Self { found, fetched_at: now, expires_us: expires.0.into(), attempted_us: now.0.into() }
     }
 
     pub(super) fn expires(&self) -> Timestamp {
@@ -87,7 +82,9 @@ impl Entries {
                 Map::with_options(options, Bytes, FxBuildHasher, DefaultLifecycle::default())
             }
             // Only a missing value makes `build` fail, and all are given.
-            Err(_) => Map::with(items, bytes_max, Bytes, FxBuildHasher, DefaultLifecycle::default()),
+            Err(_) => {
+                Map::with(items, bytes_max, Bytes, FxBuildHasher, DefaultLifecycle::default())
+            }
         };
         Self { map, replacing: Mutex::new(()) }
     }

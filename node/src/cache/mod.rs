@@ -208,7 +208,11 @@ impl Cache {
     }
 
     /// Reads from storage, and sees to what storage finds out afterwards.
-    async fn read_storage(self: &Arc<Self>, ctx: &Arc<Ctx>, name: &Name) -> Result<Found, StorageError> {
+    async fn read_storage(
+        self: &Arc<Self>,
+        ctx: &Arc<Ctx>,
+        name: &Name,
+    ) -> Result<Found, StorageError> {
         let answer = self.storage.read(name).await?;
         if let Some(rest) = answer.rest {
             let (this, ctx) = (self.clone(), ctx.clone());

@@ -90,7 +90,8 @@ impl Placement {
 
     /// Whether a data center holds a key in one of its roles.
     pub fn holds(&self, dc: &Dc, region: &Region, name: &Name) -> bool {
-        self.regional(region, name).next() == Some(dc) || self.upper(region, name).next() == Some(dc)
+        self.regional(region, name).next() == Some(dc)
+            || self.upper(region, name).next() == Some(dc)
     }
 }
 

@@ -24,7 +24,7 @@ const OUTBOX_MAX: usize = 1_000;
 /// Purges in one request.
 const BATCH_MAX: usize = 100;
 const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(60);
+const RETRY_MAX: Duration = Duration::from_mins(1);
 
 /// Purges on their way to one receiver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

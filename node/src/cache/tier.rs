@@ -40,7 +40,11 @@ impl Cache {
     ///
     /// Where the request's env has no tier route (the data center is not in service), the tiers are passed by and storage
     /// answers.
-    pub async fn serve(self: &Arc<Self>, ctx: &Arc<Ctx>, ask: &TierAsk) -> Result<Found, TierError> {
+    pub async fn serve(
+        self: &Arc<Self>,
+        ctx: &Arc<Ctx>,
+        ask: &TierAsk,
+    ) -> Result<Found, TierError> {
         if ctx.env.read().tier_route.is_none() {
             return self.read_storage(ctx, &ask.name).await.map_err(|_| TierError::Storage);
         }
@@ -74,16 +78,19 @@ impl Cache {
         let version = state.version();
         match self.upper_of(ctx, ask) {
             Some((dc, request)) => self.peers.put(&dc, &request, &state).await?,
-            None => self
-                .write_storage(ctx, &ask.name, state)
-                .await
-                .map_err(|_| TierError::Storage)?,
+            None => {
+                self.write_storage(ctx, &ask.name, state).await.map_err(|_| TierError::Storage)?;
+            }
         }
         self.accept_purge(&ask.name, version);
         Ok(())
     }
 
-    async fn fill_tier(self: &Arc<Self>, ctx: &Arc<Ctx>, ask: &TierAsk) -> Result<Found, TierError> {
+    async fn fill_tier(
+        self: &Arc<Self>,
+        ctx: &Arc<Ctx>,
+        ask: &TierAsk,
+    ) -> Result<Found, TierError> {
         let asked_at = self.env.clock.now();
         let (found, trust) = match self.upper_of(ctx, ask) {
             Some((dc, request)) => (self.peers.get(&dc, &request).await?, REGIONAL_TRUST),

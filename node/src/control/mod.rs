@@ -143,9 +143,9 @@ impl Control {
 
     fn change(self: &Arc<Self>, change: &Change) -> Response<Bytes> {
         let dc = match change {
-            Change::Maintenance { dc } | Change::Return { dc } | Change::NewBackendIn { dc, .. } => {
-                Some(dc)
-            }
+            Change::Maintenance { dc }
+            | Change::Return { dc }
+            | Change::NewBackendIn { dc, .. } => Some(dc),
             Change::NewBackend { .. } | Change::Enroll { .. } => None,
         };
         if dc.is_some_and(|dc| !self.members.dcs.contains_key(dc)) {
@@ -225,6 +225,8 @@ impl Control {
 
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control").field("revision", &self.intended().revision).finish_non_exhaustive()
+        f.debug_struct("Control")
+            .field("revision", &self.intended().revision)
+            .finish_non_exhaustive()
     }
 }

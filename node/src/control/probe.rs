@@ -62,8 +62,7 @@ impl Control {
             return;
         }
         {
-            let mut suspects =
-                self.under_suspicion.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut suspects = self.under_suspicion.lock().unwrap_or_else(PoisonError::into_inner);
             if !suspects.insert(owner.clone()) {
                 return;
             }

@@ -32,7 +32,9 @@ pub enum GatewayError {
         limit: usize,
     },
     /// Let it end later.
-    #[error("Invalid expiration of {at_s}. Expiration times must be at least {ahead_s} seconds in the future.")]
+    #[error(
+        "Invalid expiration of {at_s}. Expiration times must be at least {ahead_s} seconds in the future."
+    )]
     ExpirationTooSoon {
         /// What was asked for, in seconds since 1970.
         at_s: u64,

@@ -53,7 +53,15 @@ impl Gateway {
         env: NodeEnv,
     ) -> Self {
         let ties = env.chance.stream("versions");
-        Self { cache, sealer, write_pace: limits::WritePace::new(&limits), limits, namespaces, env, ties }
+        Self {
+            cache,
+            sealer,
+            write_pace: limits::WritePace::new(&limits),
+            limits,
+            namespaces,
+            env,
+            ties,
+        }
     }
 
     /// Reads a key. `None`: there is no such key, or it has expired.

@@ -103,12 +103,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_sealed_opens_and_one_flipped_bit_does_not(plain: Vec<u8>, at: prop::sample::Index, bit in 0..8) {
+        fn what_is_sealed_opens_and_one_flipped_bit_does_not(plain: Vec<u8>, at: prop::sample::Index, bit in 0u8..8) {
             let sealer = sealer(&[(1, [7; 32])]);
             let sealed = sealer.seal(&name(), VERSION, &plain).unwrap();
             prop_assert_eq!(sealer.unseal(&name(), VERSION, &sealed).unwrap(), plain);
             let mut damaged = sealed.to_vec();
-            damaged[at.index(sealed.len())] ^= 1 << bit;
+            damaged[at.index(sealed.len())] ^= 1u8 << bit;
             prop_assert!(sealer.unseal(&name(), VERSION, &damaged).is_err());
         }
 

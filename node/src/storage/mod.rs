@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub(crate) use layout::{from_object, to_object, unhex};
 pub use layout::objects_of;
+pub(crate) use layout::{from_object, to_object, unhex};
 pub use object_store::{ObjectStore, StoreError, StoredObject, Written};
 pub use plain::PlainStore;
 pub use replicated::{ReadAnswer, Storage, WriteAnswer};

@@ -51,9 +51,8 @@ impl ObjectStore for PlainStore {
             match response.status() {
                 StatusCode::NOT_FOUND => Ok(None),
                 StatusCode::OK => {
-                    let header = |name| {
-                        response.headers().get(name).and_then(|value| value.to_str().ok())
-                    };
+                    let header =
+                        |name| response.headers().get(name).and_then(|value| value.to_str().ok());
                     let version = header(plain::VERSION).and_then(Version::decode);
                     let (Some(version), Some(meta)) = (version, header(plain::META)) else {
                         return Err(StoreError::Malformed);

@@ -42,6 +42,12 @@ pub struct WriteAnswer {
 
 type Copy = Result<Found, StoreError>;
 
+/// What one store said.
+struct Said {
+    store: usize,
+    copy: Copy,
+}
+
 impl Storage {
     /// Storage over one or two stores.
     pub fn new(stores: Vec<Arc<dyn ObjectStore>>, env: NodeEnv) -> Self {
@@ -71,13 +77,15 @@ impl Storage {
             Either::Right((first, rest)) => (first, (1, 0), rest),
         };
         if let Ok(found @ Found::Value(_)) = first {
-            let compare = self.clone().compare(name.clone(), found.clone(), fast, rest, slow);
+            let answered = (fast, found.clone());
+            let compare = self.clone().compare(name.clone(), answered, (slow, rest));
             return Ok(ReadAnswer { found, rest: Some(Box::pin(compare)) });
         }
         let second = rest.await;
         let first = self.unless_decided(first, &second, fast, &object).await;
         let second = self.unless_decided(second, &first, slow, &object).await;
-        self.decide(name, first, fast, second, slow)
+        let said = [Said { store: fast, copy: first }, Said { store: slow, copy: second }];
+        self.decide(name, said)
     }
 
     /// Writes a key's new state to all stores at once; the first success answers.
@@ -92,7 +100,9 @@ impl Storage {
             one.await.map_err(|_| StorageError::Unavailable)?;
             let this = self.clone();
             let name = name.clone();
-            return Ok(WriteAnswer { rest: Box::pin(async move { this.index(0, &name, &state).await }) });
+            return Ok(WriteAnswer {
+                rest: Box::pin(async move { this.index(0, &name, &state).await }),
+            });
         };
         let (first, (fast, slow), rest) = match select(one, other).await {
             Either::Left((first, rest)) => (first, (0, 1), rest),
@@ -163,22 +173,17 @@ impl Storage {
         }
     }
 
-    fn decide(
-        &self,
-        name: &Name,
-        first: Copy,
-        fast: usize,
-        second: Copy,
-        slow: usize,
-    ) -> Result<ReadAnswer, StorageError> {
-        match (first, second) {
+    fn decide(&self, name: &Name, [fast, slow]: [Said; 2]) -> Result<ReadAnswer, StorageError> {
+        match (fast.copy, slow.copy) {
+            (Ok(one), Ok(other)) if one.version() == other.version() => {
+                Ok(ReadAnswer { found: one, rest: None })
+            }
             (Ok(one), Ok(other)) => {
-                let (one_version, other_version) = (one.version(), other.version());
-                let (found, behind) =
-                    if other.version() > one.version() { (other, fast) } else { (one, slow) };
-                if one_version == other_version {
-                    return Ok(ReadAnswer { found, rest: None });
-                }
+                let (found, behind) = if other.version() > one.version() {
+                    (other, fast.store)
+                } else {
+                    (one, slow.store)
+                };
                 let level = self.clone().level(name.clone(), found.clone(), behind);
                 Ok(ReadAnswer { found, rest: Some(Box::pin(level)) })
             }
@@ -196,10 +201,8 @@ impl Storage {
     async fn compare(
         self,
         name: Name,
-        answered: Found,
-        fast: usize,
-        rest: BoxFuture<Copy>,
-        slow: usize,
+        (fast, answered): (usize, Found),
+        (slow, rest): (usize, BoxFuture<Copy>),
     ) -> Option<Repaired> {
         let slower = rest.await.ok()?;
         let (newest, behind, was_newer) = match slower.version().cmp(&answered.version()) {

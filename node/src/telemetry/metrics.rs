@@ -40,7 +40,10 @@ impl Metrics {
             Ok(counter)
         };
         let responses = IntCounterVec::new(
-            Opts::new("node_responses_total", "What was answered, by listener, operation and status"),
+            Opts::new(
+                "node_responses_total",
+                "What was answered, by listener, operation and status",
+            ),
             &["listener", "operation", "status"],
         )?;
         let metrics = Self {
@@ -50,8 +53,14 @@ impl Metrics {
             )?,
             purges_sent: counter("node_purge_sent_total", "Purges acknowledged by a tier")?,
             purge_retries: counter("node_purge_retries_total", "Purge batches sent again")?,
-            repairs: counter("node_storage_repairs_total", "Objects brought level between the stores")?,
-            fallbacks: counter("node_tier_fallbacks_total", "Requests answered by another than the owner")?,
+            repairs: counter(
+                "node_storage_repairs_total",
+                "Objects brought level between the stores",
+            )?,
+            fallbacks: counter(
+                "node_tier_fallbacks_total",
+                "Requests answered by another than the owner",
+            )?,
             refresh_failures: counter(
                 "node_edge_refresh_failures_total",
                 "Background refreshes that failed",

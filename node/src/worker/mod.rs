@@ -128,12 +128,8 @@ impl Worker {
         } else {
             ScriptEnv::isolate_scoped(isolate.clone())
         };
-        let ctx = Arc::new(Ctx {
-            dc: self.dc.clone(),
-            config,
-            build: slot.build.clone(),
-            env: bindings,
-        });
+        let ctx =
+            Arc::new(Ctx { dc: self.dc.clone(), config, build: slot.build.clone(), env: bindings });
         let outcome = AssertUnwindSafe(script(ctx.clone())).catch_unwind().await;
         self.observe_env(&isolate, &ctx);
         let thrown = match outcome {
@@ -157,7 +153,8 @@ impl Worker {
 
     /// How many isolates it runs.
     pub fn isolates(&self) -> usize {
-        let count = |slot: &Slot| slot.isolates.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let count =
+            |slot: &Slot| slot.isolates.lock().unwrap_or_else(PoisonError::into_inner).len();
         self.pipeline.iter().map(count).sum()
     }
 
@@ -229,6 +226,9 @@ impl Slot {
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker").field("dc", &self.dc).field("script", &self.script).finish_non_exhaustive()
+        f.debug_struct("Worker")
+            .field("dc", &self.dc)
+            .field("script", &self.script)
+            .finish_non_exhaustive()
     }
 }

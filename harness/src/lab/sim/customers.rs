@@ -102,13 +102,14 @@ impl Customers {
     /// Lets the customers of every region begin.
     pub(super) fn start(world: &World) {
         let topology = Arc::new(world.spec.topology.clone());
-        let keyspaces: Vec<Arc<Keyspace>> =
-            (0..).zip(&topology.namespaces).map(|(at, about)| Arc::new(Keyspace::new(at, about))).collect();
+        let keyspaces: Vec<Arc<Keyspace>> = (0..)
+            .zip(&topology.namespaces)
+            .map(|(at, about)| Arc::new(Keyspace::new(at, about)))
+            .collect();
         let shares: f64 = topology.regions.values().map(|region| region.share).sum();
         for (region, about) in &topology.regions {
-            let here = |k: &&Arc<Keyspace>| {
-                k.about.regions.is_empty() || k.about.regions.contains(region)
-            };
+            let here =
+                |k: &&Arc<Keyspace>| k.about.regions.is_empty() || k.about.regions.contains(region);
             let namespaces: Vec<Arc<Keyspace>> = keyspaces.iter().filter(here).cloned().collect();
             let dcs: Vec<_> =
                 (0..).zip(&topology.dcs).filter(|(_, (_, dc))| dc.region == *region).collect();
@@ -187,7 +188,11 @@ impl Customers {
             let uri = rest::value_path("a", &name).parse().unwrap_or_default();
             let Some(dc) = self.place(&self.streams.bot) else { continue };
             let sent = self.sent(dc, keyspace, operation(&method), key);
-            self.send(Planned { dc, request: request(method, uri, Bytes::from_static(b"bot")), sent });
+            self.send(Planned {
+                dc,
+                request: request(method, uri, Bytes::from_static(b"bot")),
+                sent,
+            });
         }
     }
 
@@ -214,7 +219,8 @@ impl Customers {
 
     /// Customers delete what nobody reads any more: keys beside those that are read.
     fn plan_delete(&self, dc: usize, keyspace: &Keyspace) -> Planned {
-        let old = u64::from(keyspace.about.keys) + self.streams.keys.below(u64::from(keyspace.about.keys));
+        let old = u64::from(keyspace.about.keys)
+            + self.streams.keys.below(u64::from(keyspace.about.keys));
         let key: Arc<str> = key(u32::try_from(old).unwrap_or(u32::MAX)).into();
         let name = Name::new(keyspace.about.id.clone(), &key);
         let uri = rest::value_path("a", &name).parse().unwrap_or_default();

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use http::Request;
 use kv_node::Node;
 use kv_node::api::{admin, auth::Secret};
-use kv_node::config::{Limits, Members, NodeConfig, PipelineEntry, Snapshot};
+use kv_node::config::{DcStatus, Limits, Members, NodeConfig, PipelineEntry, Snapshot};
 use kv_node::control::{self, Change, Control, ControlConfig};
 use kv_node::env::{Listener, NodeEnv};
 use kv_node::ids::{Dc, Namespace, Peer};
@@ -150,7 +150,7 @@ impl World {
         let initial = Snapshot {
             revision: 1,
             new_backend: true,
-            dcs: spec.topology.dcs.keys().map(|dc| (dc.clone(), Default::default())).collect(),
+            dcs: spec.topology.dcs.keys().map(|dc| (dc.clone(), DcStatus::default())).collect(),
             enrolled: enrolled(spec),
         };
         let mut world = Self {
@@ -166,7 +166,10 @@ impl World {
             members,
             initial,
         };
-        world.recorder.journal(spec.start, Journal::Life(Lifecycle::Revised { snapshot: world.initial.clone() }));
+        world.recorder.journal(
+            spec.start,
+            Journal::Life(Lifecycle::Revised { snapshot: world.initial.clone() }),
+        );
         world.start_stores();
         world.start_control();
         for dc in spec.topology.dcs.keys() {
@@ -219,7 +222,9 @@ impl World {
             isolates: nodes.isolates,
             secret: SECRET.into(),
             sealing_keys: SEALING_KEYS.to_vec(),
-            namespaces: Arc::new(self.spec.topology.namespaces.iter().map(|n| n.id.clone()).collect()),
+            namespaces: Arc::new(
+                self.spec.topology.namespaces.iter().map(|n| n.id.clone()).collect(),
+            ),
             limits: Limits {
                 cache_ttl_min_s: nodes.cache_ttl_min_s,
                 one_write_per_key_and_second: nodes.one_write_per_key_and_second,
@@ -345,7 +350,12 @@ impl World {
                 if let Some((series, value)) = line.rsplit_once(' ')
                     && let Ok(value) = value.parse()
                 {
-                    rows.push(ScrapeRow { at, dc: dc.as_str().into(), series: series.into(), value });
+                    rows.push(ScrapeRow {
+                        at,
+                        dc: dc.as_str().into(),
+                        series: series.into(),
+                        value,
+                    });
                 }
             }
         }

@@ -42,7 +42,11 @@ pub(super) fn install(
         };
         let (errors, silence) = (format!("{store}/errors"), format!("{store}/timeouts"));
         let status = FaultKind::Status { status: 503 };
-        wire.install_for(on(status, noise.store_errors), bursts(&errors), &format!("noise/{errors}"));
+        wire.install_for(
+            on(status, noise.store_errors),
+            bursts(&errors),
+            &format!("noise/{errors}"),
+        );
         let partition = on(FaultKind::Partition, noise.store_timeouts);
         wire.install_for(partition, bursts(&silence), &format!("noise/{silence}"));
     }
@@ -67,7 +71,13 @@ pub(super) fn install(
 }
 
 /// Once a day the listener of a drawn data center breaks connections for a moment.
-fn deploys(wire: &Wire, topology: &Topology, seeds: &Seeds, start: IncidentTime, end: IncidentTime) {
+fn deploys(
+    wire: &Wire,
+    topology: &Topology,
+    seeds: &Seeds,
+    start: IncidentTime,
+    end: IncidentTime,
+) {
     let draws = seeds.stream("noise/deploys");
     let dcs: Vec<&Dc> = topology.dcs.keys().collect();
     let mut day = time::midnight(start);

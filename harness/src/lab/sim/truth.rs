@@ -81,7 +81,8 @@ impl Truth {
         counts.sent += 1;
         counts.open.entry(interval(sent.at)).or_default().sent += 1;
         // An interval is done with when nobody who sent a request in it still waits for an answer.
-        let done = |(at, open): (&u64, &Interval)| *at < interval(sent.at) && open.sent == open.ended;
+        let done =
+            |(at, open): (&u64, &Interval)| *at < interval(sent.at) && open.sent == open.ended;
         while counts.open.first_key_value().is_some_and(done) {
             if let Some((at, open)) = counts.open.pop_first() {
                 self.close(&mut counts, at, open);
@@ -89,7 +90,13 @@ impl Truth {
         }
     }
 
-    pub(super) fn ended(&self, sent: Sent, outcome: Outcome, cache: CacheStatus, latency: Duration) {
+    pub(super) fn ended(
+        &self,
+        sent: Sent,
+        outcome: Outcome,
+        cache: CacheStatus,
+        latency: Duration,
+    ) {
         let weight = if !outcome.succeeded() {
             1
         } else if self.sample.below(SAMPLE) == 0 {

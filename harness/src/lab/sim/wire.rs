@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -122,9 +122,12 @@ impl Wire {
             service: RwLock::new(None),
             tasks: Arc::default(),
         };
-        let dcs = topology.dcs.iter().map(|(dc, about)| (dc.peer(), host(HostKind::Dc, &about.region)));
-        let stores =
-            topology.stores.iter().map(|(peer, region)| (peer.clone(), host(HostKind::Store, region)));
+        let dcs =
+            topology.dcs.iter().map(|(dc, about)| (dc.peer(), host(HostKind::Dc, &about.region)));
+        let stores = topology
+            .stores
+            .iter()
+            .map(|(peer, region)| (peer.clone(), host(HostKind::Store, region)));
         let control = ["control", "operator"]
             .map(|name| (Peer::from(name), host(HostKind::Control, &topology.control)));
         let clients =
@@ -184,7 +187,8 @@ impl Wire {
     }
 
     pub(super) fn install_for(&self, fault: Fault, spell: Spell, stream: &str) -> usize {
-        let ends = |who: &Who| self.hosts.iter().map(|(peer, host)| self.is(who, peer, host)).collect();
+        let ends =
+            |who: &Who| self.hosts.iter().map(|(peer, host)| self.is(who, peer, host)).collect();
         let active = Active {
             from: ends(&fault.from),
             to: ends(&fault.to),
@@ -244,8 +248,7 @@ impl Wire {
         }
         let (a, b) = (&self.hosts[from], &self.hosts[to]);
         let clients = a.kind == HostKind::Clients || b.kind == HostKind::Clients;
-        let base_us =
-            if clients { self.client_us } else { self.one_way_us[a.region][b.region] };
+        let base_us = if clients { self.client_us } else { self.one_way_us[a.region][b.region] };
         let mut links = lock(&self.links);
         let draws = links.entry((from, to)).or_insert_with(|| {
             let name = |ix: usize| self.hosts.get_index(ix).map_or("", |(peer, _)| peer.as_str());
@@ -255,12 +258,19 @@ impl Wire {
     }
 
     /// Sends a request on its way.
-    fn depart(&self, from: usize, to: usize, listener: Listener, request: &mut Request<Bytes>) -> Fate {
+    fn depart(
+        &self,
+        from: usize,
+        to: usize,
+        listener: Listener,
+        request: &mut Request<Bytes>,
+    ) -> Fate {
         let mut delay = self.latency(from, to);
         let now = self.clock.timestamp();
         let faults = self.faults.read().unwrap_or_else(PoisonError::into_inner);
         for active in faults.iter() {
-            let cut_back = active.fault.kind == FaultKind::Partition && active.from[to] && active.to[from];
+            let cut_back =
+                active.fault.kind == FaultKind::Partition && active.from[to] && active.to[from];
             if !(active.from[from] && active.to[to] || cut_back) || !active.acts(listener, now) {
                 continue;
             }
@@ -425,7 +435,11 @@ pub(super) fn clients_of(region: &Region) -> Peer {
     Peer::from(format!("clients/{region}"))
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a latency, not negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a latency, not negative"
+)]
 fn micros(us: f64) -> Duration {
     Duration::from_micros(us as u64)
 }

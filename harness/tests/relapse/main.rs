@@ -1,0 +1,10 @@
+//! What a user of `relapse` can see, as one integration test with a module per concern.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod bad_input;
+mod determinism;
+mod output;
+mod repo;
+mod sabotage;
+mod scale;

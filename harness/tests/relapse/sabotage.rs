@@ -1,0 +1,160 @@
+//! Whoever breaks the mechanism, the fault, the client or the recording never sees green.
+
+use std::path::PathBuf;
+
+use kv_node::safeguards::Safeguard;
+use relapse::judge::{Judgement, Verdict, judge};
+use relapse::lab::{drive, sim::Simulated};
+use relapse::recording::{Journal, Outcome, Recording, RecordingWriter};
+use relapse::spec::Scenario;
+
+use crate::repo::{Copy, scenarios};
+
+const SEED: u64 = 1;
+
+fn lab(scenario: &Scenario) -> RecordingWriter {
+    drive(Box::new(Simulated::new(SEED)), &scenario.spec, |_| {}).unwrap()
+}
+
+/// Writes a recording, reads it back and judges it.
+fn judged(scenario: &Scenario, recording: &RecordingWriter, folder: &Copy) -> Judgement {
+    let path = folder.path().join("recording");
+    recording.write(&path, &scenario.spec, SEED).unwrap();
+    judge(scenario, &Recording::read(&path).unwrap())
+}
+
+/// July as it happened, with few requests: enough to see errors or none.
+fn july() -> Scenario {
+    let mut scenario = scenarios("2023-07-17").remove(0);
+    scenario.spec.topology.traffic.requests_per_s = 6.0;
+    scenario
+}
+
+/// A scenario in which nothing is wrong.
+fn quiet() -> Scenario {
+    scenarios("faults").remove(0)
+}
+
+fn row(judgement: &Judgement, title: &str) -> Verdict {
+    judgement.expectations.iter().find(|judged| judged.title == title).unwrap().verdict
+}
+
+#[test]
+fn an_env_that_does_not_leak_replays_nothing() {
+    let folder = Copy::new();
+    let mut scenario = july();
+    scenario.spec.build.lacks.remove(&Safeguard::RequestScopedEnv);
+    let judgement = judged(&scenario, &lab(&scenario), &folder);
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    for title in ["R1-1", "R1-2", "R1-3", "R1-5", "R1-10"] {
+        assert_eq!(row(&judgement, title), Verdict::Fail, "{title}");
+    }
+
+    // And with the leak in, under the same few requests, they fail: it is the env that makes the difference.
+    let scenario = july();
+    let judgement = judged(&scenario, &lab(&scenario), &folder);
+    assert_eq!(row(&judgement, "R1-5"), Verdict::Pass);
+    assert_eq!(row(&judgement, "R1-1"), Verdict::Pass);
+}
+
+#[test]
+fn a_fault_that_never_acts_is_inconclusive() {
+    let copy = Copy::new();
+    copy.feature(
+        "x.feature",
+        "Feature: x
+  Scenario: a header that no request carries
+    Given the topology \"small\" with its traffic and without noise
+    And the replay starts at 2023-07-11 12:00
+    When these faults act for 2 minutes:
+      | fault        | from    | to       | amount    | share |
+      | strip header | clients | SYD:rest | x-nowhere | 100 % |
+    And 2 minutes pass
+    Then no request fails
+",
+    );
+    let said = copy.relapse(&["run", "x"]);
+    assert_eq!(said.exit, 4, "{}{}", said.stdout, said.stderr);
+    assert!(said.stdout.contains("never acted"), "{}", said.stdout);
+}
+
+#[test]
+fn a_client_that_counts_failures_as_answers_is_found_out() {
+    let folder = Copy::new();
+    // Without a safeguard the data centers fail, and a client that lies makes every hardened row hold.
+    let mut scenario = scenarios("2023-07-17").remove(3);
+    scenario.spec.build = july().spec.build;
+    scenario.spec.topology.traffic.requests_per_s = 6.0;
+    let mut recording = lab(&scenario);
+    for truth in &mut recording.truth {
+        if truth.outcome.failed() {
+            truth.outcome = Outcome::Status(200);
+        }
+    }
+    recording.requests.retain(|request| !request.outcome.failed());
+    let judgement = judged(&scenario, &recording, &folder);
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    let found = judgement.findings.iter().any(|finding| finding.text.contains("says it answered"));
+    assert!(found, "{:?}", judgement.findings);
+}
+
+#[test]
+fn a_client_that_forgets_requests_is_found_out() {
+    let folder = Copy::new();
+    let scenario = quiet();
+    let mut recording = lab(&scenario);
+    recording.truth.truncate(recording.truth.len() / 2);
+    let judgement = judged(&scenario, &recording, &folder);
+    assert_eq!(judgement.verdict, Verdict::Fail, "{:?}", judgement.findings);
+}
+
+#[test]
+fn a_recording_cut_short_is_no_recording() {
+    let folder = Copy::new();
+    let scenario = quiet();
+    let recording = lab(&scenario);
+    assert_eq!(judged(&scenario, &recording, &folder).verdict, Verdict::Pass);
+
+    let path: PathBuf = folder.path().join("recording");
+    let truth = path.join("truth.columns");
+    let bytes = std::fs::read(&truth).unwrap();
+    std::fs::write(&truth, &bytes[..bytes.len() / 2]).unwrap();
+    let said = folder.relapse(&["judge", "."]);
+    assert_eq!(said.exit, 3, "{said:?}");
+    assert!(said.stderr.contains("truth.columns is damaged"), "{}", said.stderr);
+
+    std::fs::write(&truth, &bytes).unwrap();
+    std::fs::remove_file(path.join("index.json")).unwrap();
+    assert_eq!(folder.relapse(&["judge", "."]).exit, 3);
+}
+
+#[test]
+fn a_run_cut_short_is_inconclusive() {
+    let folder = Copy::new();
+    let scenario = quiet();
+    let mut recording = lab(&scenario);
+    recording.journal.retain(|(_, entry)| *entry != Journal::End);
+    assert_eq!(judged(&scenario, &recording, &folder).verdict, Verdict::Inconclusive);
+
+    let mut longer = quiet();
+    longer.spec.end = longer.spec.end.after(std::time::Duration::from_mins(10));
+    let recording = lab(&scenario);
+    let path = folder.path().join("shorter");
+    recording.write(&path, &scenario.spec, SEED).unwrap();
+    let judgement = judge(&longer, &Recording::read(&path).unwrap());
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn an_expectation_that_looked_at_nothing_fails() {
+    let folder = Copy::new();
+    let mut scenario = quiet();
+    let recording = lab(&scenario);
+    for expectation in &mut scenario.expectations {
+        for check in &mut expectation.checks {
+            check.window.from = scenario.spec.end;
+            check.window.to = scenario.spec.end.after(std::time::Duration::from_mins(5));
+        }
+    }
+    assert_eq!(judged(&scenario, &recording, &folder).verdict, Verdict::Fail);
+}
