@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use indexmap::IndexSet;
+use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::placement::Placement;
@@ -165,20 +167,28 @@ pub struct Config {
     pub snapshot: Snapshot,
     /// Who owns which key under it.
     pub placement: Placement,
+    // Every request asks these two: by hash, not by order.
+    without_backend: IndexSet<Dc, FxBuildHasher>,
+    enrolled: IndexSet<Namespace, FxBuildHasher>,
 }
 
 impl Config {
     /// Works out the placement of a snapshot.
     pub fn new(snapshot: Snapshot, members: &Members) -> Self {
-        let placement = Placement::new(members, &snapshot);
-        Self { snapshot, placement }
+        let without = snapshot.dcs.iter().filter(|(_, status)| !status.new_backend);
+        Self {
+            placement: Placement::new(members, &snapshot),
+            without_backend: without.map(|(dc, _)| dc.clone()).collect(),
+            enrolled: snapshot.enrolled.iter().cloned().collect(),
+            snapshot,
+        }
     }
 
     /// Whether requests of a namespace take the new backend in a data center.
     pub fn takes_new_backend(&self, dc: &Dc, namespace: &Namespace) -> bool {
         self.snapshot.new_backend
-            && self.snapshot.status(dc).new_backend
-            && self.snapshot.enrolled.contains(namespace)
+            && !self.without_backend.contains(dc)
+            && self.enrolled.contains(namespace)
     }
 }
 

@@ -41,7 +41,8 @@ pub fn compile(
         && !catalog.incidents.contains_key(id)
     {
         let line = feature.position.line.saturating_sub(1).max(1);
-        let problem = Problem::new(file, line, format!("there is no sound incident \"{id}\""));
+        let problem =
+            Problem::new(file, line, format!("there is no incident \"{id}\"")).if_nothing_else();
         let known = catalog.incidents.keys().map(String::as_str);
         return Err(vec![problem.did_you_mean(id, known)]);
     }
@@ -204,6 +205,7 @@ fn with_nearest(problem: Problem, step: &Step) -> Problem {
 
 /// A sentence with what varies in it left out.
 fn masked(sentence: &str) -> String {
+    let sentence = sentence.replace(" the next day", "");
     let mut out = String::new();
     let (mut quoted, mut braced) = (false, false);
     for c in sentence.chars() {
@@ -212,7 +214,7 @@ fn masked(sentence: &str) -> String {
             '{' => braced = true,
             '}' => braced = false,
             '(' | ')' => {}
-            c if quoted || braced || c.is_ascii_digit() || c == '%' => {}
+            c if quoted || braced || c.is_ascii_digit() || "%:-".contains(c) => {}
             c => out.push(c),
         }
     }

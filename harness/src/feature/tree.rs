@@ -44,12 +44,13 @@ impl Library {
     /// Reads the catalog and the given feature files.
     pub fn read_files(root: &Path, files: Vec<String>) -> Self {
         let (catalog, mut problems) = Catalog::read(root);
+        let sound = problems.is_empty();
         let catalog = Arc::new(catalog);
         let mut features = Vec::new();
         for file in files {
             match read_text(root, &file).and_then(|text| compile(&catalog, &file, &text)) {
                 Ok(feature) => features.push(feature),
-                Err(wrong) => problems.extend(wrong),
+                Err(wrong) => problems.extend(wrong.into_iter().filter(|p| sound || !p.follows)),
             }
         }
         Self { catalog, features, problems }

@@ -110,8 +110,9 @@ impl World {
             None => {
                 let known = self.catalog.topologies.keys().map(String::as_str);
                 let problem = self
-                    .problem(format!("there is no sound topology \"{name}\""))
-                    .did_you_mean(name, known);
+                    .problem(format!("there is no topology \"{name}\""))
+                    .did_you_mean(name, known)
+                    .if_nothing_else();
                 self.report(problem);
             }
         }

@@ -14,18 +14,27 @@ pub struct Problem {
     pub message: String,
     /// What to write instead.
     pub hint: Option<String>,
+    /// Whether this may only be the consequence of another file's problem.
+    pub follows: bool,
 }
 
 impl Problem {
     /// A problem at a line.
     pub fn new(file: impl Into<String>, line: usize, message: impl Into<String>) -> Self {
-        Self { file: file.into(), line, message: message.into(), hint: None }
+        Self { file: file.into(), line, message: message.into(), hint: None, follows: false }
     }
 
     /// Adds what to write instead.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says that this is no news where something is wrong in the files that features name.
+    #[must_use]
+    pub fn if_nothing_else(mut self) -> Self {
+        self.follows = true;
         self
     }
 
@@ -74,5 +83,15 @@ pub fn line_of(text: &str, offset: usize) -> usize {
 /// What a TOML file says wrongly, in one line and with its place.
 pub fn toml_problem(file: &str, text: &str, error: &toml::de::Error) -> Problem {
     let line = error.span().map_or(0, |Range { start, .. }| line_of(text, start));
-    Problem::new(file, line, error.message().replace('\n', " "))
+    let message = error.message().replace('\n', " ");
+    // "unknown field `a`, expected one of `b`, `c`": one of them was meant.
+    let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match names.split_first() {
+        Some((wrong, known)) if message.starts_with("unknown") && !known.is_empty() => {
+            let what = message.split('`').next().unwrap_or_default();
+            Problem::new(file, line, format!("{what}\"{wrong}\""))
+                .did_you_mean(wrong, known.iter().copied())
+        }
+        _ => Problem::new(file, line, message),
+    }
 }

@@ -113,7 +113,10 @@ pub fn read(file: &str, text: &str) -> Result<Truth, Vec<Problem>> {
             ),
         }
     }
-    if !moments.contains_key("start") && problems.is_empty() {
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    if !moments.contains_key("start") {
         let line = line_at(text, &["moments"]);
         problems.push(Problem::new(
             file,

@@ -14,7 +14,7 @@ use super::{decode_segment, encode_segment, status};
 use crate::cache::{Cache, PurgeBatch, TierAsk, TierError, TierPeers, TierRole};
 use crate::config::{DcState, TIER_TIMEOUT};
 use crate::env::{BoxFuture, Listener, NodeEnv};
-use crate::ids::{Dc, Name, Peer, Region, Version};
+use crate::ids::{Dc, Name, Region, Version};
 use crate::storage::{Found, StoredObject, from_object, to_object};
 use crate::worker::{Ctx, Thrown};
 
@@ -164,17 +164,18 @@ impl TierClient {
         &self,
         dc: &Dc,
         request: Result<Request<Bytes>, TierError>,
-    ) -> BoxFuture<Result<Response<Bytes>, TierError>> {
-        let (env, secret, peer): (_, _, Peer) = (self.env.clone(), self.secret.clone(), dc.peer());
-        Box::pin(async move {
-            let mut request = request?;
-            secret.sign(&mut request, env.clock.now());
-            let call = env.network.call(&peer, Listener::Tier, request);
-            match env.timeout(TIER_TIMEOUT, call).await {
+    ) -> impl Future<Output = Result<Response<Bytes>, TierError>> + Send + use<> {
+        let env = self.env.clone();
+        let call = request.map(|mut request| {
+            self.secret.sign(&mut request, env.clock.now());
+            env.network.call(&dc.peer(), Listener::Tier, request)
+        });
+        async move {
+            match env.timeout(TIER_TIMEOUT, call?).await {
                 Ok(Ok(response)) => Ok(response),
                 Ok(Err(_)) | Err(_) => Err(TierError::Unreachable),
             }
-        })
+        }
     }
 }
 

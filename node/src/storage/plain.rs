@@ -25,17 +25,17 @@ impl PlainStore {
     fn call(
         &self,
         request: Result<Request<Bytes>, http::Error>,
-    ) -> BoxFuture<Result<Response<Bytes>, StoreError>> {
-        let (peer, env) = (self.peer.clone(), self.env.clone());
-        Box::pin(async move {
-            let request = request.map_err(|_| StoreError::Malformed)?;
-            let call = env.network.call(&peer, Listener::Store, request);
+    ) -> impl Future<Output = Result<Response<Bytes>, StoreError>> + Send + use<> {
+        let env = self.env.clone();
+        let call = request.map(|request| env.network.call(&self.peer, Listener::Store, request));
+        async move {
+            let call = call.map_err(|_| StoreError::Malformed)?;
             match env.timeout(STORE_TIMEOUT, call).await {
                 Ok(Ok(response)) => Ok(response),
                 Ok(Err(_)) => Err(StoreError::Unreachable),
                 Err(_) => Err(StoreError::TimedOut),
             }
-        })
+        }
     }
 }
 

@@ -127,8 +127,7 @@ impl Storage {
     }
 
     fn fetch(&self, store: usize, object: &str) -> BoxFuture<Copy> {
-        let get = self.stores[store].0.get(object);
-        let asked = self.ask(store, get);
+        let asked = self.ask(store, self.stores[store].0.get(object));
         Box::pin(async move {
             match asked.await? {
                 Some(object) => layout::from_object(object),
@@ -144,7 +143,7 @@ impl Storage {
         state: &Found,
     ) -> BoxFuture<Result<Written, StoreError>> {
         let put = self.stores[store].0.put(&layout::value_object(name), layout::to_object(state));
-        self.ask(store, put)
+        Box::pin(self.ask(store, put))
     }
 
     /// Asks a store unless it is known to be down, and takes note of how that went.
@@ -152,9 +151,9 @@ impl Storage {
         &self,
         store: usize,
         call: BoxFuture<Result<T, StoreError>>,
-    ) -> BoxFuture<Result<T, StoreError>> {
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T> {
         let this = self.clone();
-        Box::pin(async move {
+        async move {
             let (_, health) = &this.stores[store];
             if !health.admits(this.env.clock.now()) {
                 return Err(StoreError::KnownDown);
@@ -162,7 +161,7 @@ impl Storage {
             let outcome = call.await;
             health.observe(&outcome, this.env.clock.now());
             outcome
-        })
+        }
     }
 
     /// Asks a store again that failed, unless the other one has a value.
