@@ -10,4 +10,4 @@ Feature: A plain day
     And every data center runs the current build
     When it is 2023-07-12 00:00
     Then the share of failed requests stays below 0.02 %
-    And at least 600000 requests were sent
+    And at least 500000 requests were sent

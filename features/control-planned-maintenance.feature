@@ -9,4 +9,4 @@ Feature: A planned maintenance with a normal return
     And data center "VIE02" goes down for maintenance at 08:30 and returns at 09:30
     When it is 10:30
     Then the share of failed requests stays below 0.02 %
-    And at least 150000 requests were sent
+    And at least 130000 requests were sent

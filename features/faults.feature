@@ -16,7 +16,7 @@ Feature: Faults of the network
       | fault   | from    | to       | amount | share |
       | latency | clients | SYD:rest | 300 ms | 100 % |
     And 5 minutes pass
-    Then the median latency in data center "SYD" is between 310 ms and 800 ms
+    Then the median latency in data center "SYD" is between 200 ms and 450 ms
     And no request fails
 
   Scenario: jitter spreads it
@@ -24,7 +24,7 @@ Feature: Faults of the network
       | fault  | from    | to       | amount | share |
       | jitter | clients | SYD:rest | 400 ms | 100 % |
     And 5 minutes pass
-    Then the median latency in data center "SYD" is between 150 ms and 500 ms
+    Then the median latency in data center "SYD" is between 100 ms and 500 ms
     And no request fails
 
   Scenario: loss costs a retransmission
@@ -32,7 +32,7 @@ Feature: Faults of the network
       | fault | from    | to       | amount | share |
       | loss  | clients | SYD:rest |        | 60 %  |
     And 5 minutes pass
-    Then the median latency in data center "SYD" is between 200 ms and 900 ms
+    Then the median latency in data center "SYD" is between 100 ms and 500 ms
 
   Scenario: a reset is an error for whoever waits
     When these faults act for 5 minutes:

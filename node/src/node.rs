@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -17,6 +18,10 @@ use crate::gateway::{Gateway, Sealer};
 use crate::storage::{ObjectStore, PlainStore, Storage};
 use crate::telemetry::{Lifecycle, Metrics};
 use crate::worker::{ScriptName, Worker};
+
+/// A node that starts asks for the configuration until it gets an answer, at first after so long.
+const CATCH_UP_PAUSE_FIRST: Duration = Duration::from_secs(1);
+const CATCH_UP_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +110,9 @@ impl Node {
             Listener::Rest => self.serve_rest(request).await,
             Listener::Tier => self.serve_tier(request).await,
             Listener::Admin => {
-                admin::serve(self.as_ref(), &self.secret, self.env.clock.now(), &request)
+                let signed =
+                    self.secret.verify(&request, &self.config.dc.peer(), self.env.clock.now());
+                admin::serve(self.as_ref(), signed, &request)
             }
             Listener::Store | Listener::Control => status::bare(StatusCode::NOT_FOUND),
         }
@@ -124,7 +131,7 @@ impl Node {
 
     async fn serve_tier(&self, request: Request<Bytes>) -> Response<Bytes> {
         let operation = tier::operation(request.method());
-        if !self.secret.verify(&request, self.env.clock.now()) {
+        if !self.secret.verify(&request, &self.config.dc.peer(), self.env.clock.now()) {
             self.metrics.response("tier", operation, StatusCode::UNAUTHORIZED);
             return status::bare(StatusCode::UNAUTHORIZED);
         }
@@ -148,17 +155,24 @@ impl Node {
         let Some(control) = self.config.control.clone() else { return };
         let this = self.clone();
         self.env.tasks.spawn(Box::pin(async move {
-            let request = Request::builder()
-                .method(Method::GET)
-                .uri(crate::control::CONFIG)
-                .body(Bytes::new());
-            let Ok(request) = request else { return };
-            let answer =
-                admin::call(&this.env, &this.secret, &control, Listener::Control, request).await;
-            if let Some(snapshot) =
-                answer.and_then(|answer| serde_json::from_slice(answer.body()).ok())
-            {
-                admin::Admin::configure(this.as_ref(), snapshot);
+            let mut pause = CATCH_UP_PAUSE_FIRST;
+            loop {
+                let request = Request::builder()
+                    .method(Method::GET)
+                    .uri(crate::control::CONFIG)
+                    .body(Bytes::new());
+                let Ok(request) = request else { return };
+                let answer =
+                    admin::call(&this.env, &this.secret, &control, Listener::Control, request)
+                        .await;
+                if let Some(snapshot) =
+                    answer.and_then(|answer| serde_json::from_slice(answer.body()).ok())
+                {
+                    admin::Admin::configure(this.as_ref(), snapshot);
+                    return;
+                }
+                this.env.clock.sleep(pause).await;
+                pause = (pause * 2).min(CATCH_UP_PAUSE_MAX);
             }
         }));
     }

@@ -45,7 +45,8 @@ pub(super) fn run(root: &Path, args: &Run) -> Exit {
     };
     let runs = runs::distinct(&scenarios, args.seed, &binary);
     let frame = frame(args);
-    out(&format!("relapse: {} scenarios in {} runs; {frame}", scenarios.len(), runs.len()));
+    let (these, those) = (counted(scenarios.len(), "scenario"), counted(runs.len(), "run"));
+    out(&format!("relapse: {these} in {those}; {frame}"));
 
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let jobs = if args.jobs == 0 { cores } else { args.jobs };
@@ -67,6 +68,9 @@ pub(super) fn run(root: &Path, args: &Run) -> Exit {
         exit = exit.or(judge_run(&store.run(&run.hash), run, &scenarios, args.out.as_deref()));
         out(&format!("run {}: {}\n", run.hash, report::cost(cost)));
     }
+    if let Err(error) = store.forget_oldest() {
+        err(&format!("old runs cannot be removed: {error}"));
+    }
     let said = match exit {
         Exit::Pass => "every expectation holds",
         Exit::Failed => "an expectation failed",
@@ -77,6 +81,10 @@ pub(super) fn run(root: &Path, args: &Run) -> Exit {
     };
     out(&format!("relapse: {said} after {:.0} s; {frame}", watch.seconds()));
     exit
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// What it takes to do the same again: on the first line and on the last.

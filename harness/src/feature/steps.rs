@@ -177,7 +177,7 @@ pub fn sentences() -> Vec<(&'static str, &'static str)> {
         .filter_map(|attribute| {
             let (keyword, rest) = attribute.split_once('(')?;
             let (_, rest) = rest.split_once("expr = \"")?;
-            let (sentence, _) = rest.split_once("\"")?;
+            let (sentence, _) = rest.split_once('"')?;
             matches!(keyword, "given" | "when" | "then").then_some((keyword, sentence))
         })
         .collect()

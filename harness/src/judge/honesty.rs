@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kv_node::env::Listener;
 
 use super::{Finding, Verdict};
-use crate::recording::{Caller, Journal, Outcome, Recording};
+use crate::recording::{Caller, Journal, MESSAGES, Outcome, Recording};
 use crate::spec::Action;
 use crate::spec::fault::{FaultKind, Who};
 
@@ -116,7 +116,7 @@ fn answers_made_by_faults(recording: &Recording) -> u64 {
         .journal
         .iter()
         .map(|(_, entry)| match entry {
-            Journal::Witness { acted, .. } => *acted,
+            Journal::Witness { acted, text, .. } if text == MESSAGES => *acted,
             _ => 0,
         })
         .sum()

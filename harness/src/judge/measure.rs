@@ -311,16 +311,16 @@ impl<'a> Judge<'a> {
     }
 
     fn env_writes(&self, window: Window, wanted: bool) -> Taken {
-        let mut isolates: BTreeSet<(&str, u32)> = BTreeSet::new();
+        let mut isolates = BTreeSet::new();
         for (at, entry) in &self.recording.journal {
-            if let Journal::Life(Lifecycle::EnvWritten { dc, isolate, stays, .. }) = entry
+            if let Journal::Life(Lifecycle::EnvWritten { dc, script, isolate, stays }) = entry
                 && *stays == wanted
                 && window.contains(*at)
             {
-                isolates.insert((dc.as_str(), *isolate));
+                isolates.insert((dc.as_str(), *script, *isolate));
             }
         }
-        let dcs: BTreeSet<&str> = isolates.iter().map(|(dc, _)| *dc).collect();
+        let dcs: BTreeSet<&str> = isolates.iter().map(|(dc, ..)| *dc).collect();
         let note = dcs.into_iter().collect::<Vec<_>>().join(", ");
         Taken::new(count(isolates.len() as u64), self.recording.journal.len() as u64).note(note)
     }

@@ -7,6 +7,7 @@
 //! | table | a row is | who says so |
 //! |---|---|---|
 //! | `truth` | requests of one minute that are alike | the clients |
+//! | `offered` | how many requests were sent in a minute | the clients |
 //! | `requests` | one request: every one without a 2xx, one in [`SAMPLE`] of the rest | the clients |
 //! | `wire` | requests of one minute to one listener | the network |
 //! | `journal` | an action, a fault's witness, a moment in a node's life | the lab and the nodes |
@@ -31,5 +32,7 @@ pub(crate) use writer::digest;
 pub const SAMPLE: u64 = 16;
 /// Length of an interval of the `truth` and `wire` tables.
 pub const INTERVAL_S: u64 = 60;
+/// What the witness of a fault of the network counts.
+pub const MESSAGES: &str = "messages";
 /// Grows with every change that an older reader would misread.
 pub const SCHEMA: u32 = 1;

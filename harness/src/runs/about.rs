@@ -14,7 +14,7 @@ pub struct About {
     pub hash: String,
     /// Its seed.
     pub seed: u64,
-    /// The commit that it was built from, as far as git knows.
+    /// The commit of the working directory, as far as git knows.
     pub commit: String,
     /// The machine's name.
     pub host: String,

@@ -58,8 +58,10 @@ pub fn execute(plan: &Plan<'_>, mut tell: impl FnMut(&Event)) -> Exit {
     let interrupts = events.clone();
     // A handler can be set once a process; whoever set it first keeps it.
     let _ = ctrlc::set_handler(move || {
-        // Who no longer listens has ended already.
-        let _ = interrupts.send(Event::Interrupted);
+        // Once the runs are done nobody listens, and nothing is left to be stopped.
+        if interrupts.send(Event::Interrupted).is_err() {
+            std::process::exit(i32::from(Exit::Interrupted.code()));
+        }
     });
     let children: Children = Arc::default();
     let exit = supervise(plan, &events, &told, &children, &mut tell);

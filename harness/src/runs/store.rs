@@ -44,11 +44,11 @@ impl Store {
         if place.exists() {
             std::fs::remove_dir_all(&place)?;
         }
-        std::fs::rename(self.unfinished(hash), place)?;
-        self.forget_oldest()
+        std::fs::rename(self.unfinished(hash), place)
     }
 
-    fn forget_oldest(&self) -> std::io::Result<()> {
+    /// Removes the oldest runs beyond those that are kept: once everything has been judged.
+    pub fn forget_oldest(&self) -> std::io::Result<()> {
         let mut runs = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
             let entry = entry?;

@@ -79,11 +79,11 @@ impl Bound {
 
     /// How far a value lies from the nearest bound, as a share of the band: of the distance between the bounds where there
     /// are two, of the bound where there is an upper one only, of the value where there is a lower one only (of the way to
-    /// 1, where the value is a share). Negative outside. None where the bound is one number, which is met or not.
+    /// 1, where that is a share of one half or more). Negative outside. None where the bound is one number, which is met or not.
     #[expect(clippy::float_cmp, reason = "two bounds that were written alike are one")]
     pub fn margin(&self, value: f64, unit: Unit) -> Option<f64> {
         match (self.min, self.max) {
-            (Some(min), None) if unit == Unit::Share && min < 1.0 => {
+            (Some(min), None) if unit == Unit::Share && (0.5..1.0).contains(&min) => {
                 Some((value - min) / (1.0 - min))
             }
             (Some(min), Some(max)) if min == max => None,

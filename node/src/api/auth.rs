@@ -9,6 +9,7 @@ use http::{HeaderValue, Request};
 use sha2::Sha256;
 
 use crate::env::Timestamp;
+use crate::ids::Peer;
 
 /// `<unix microseconds>.<hexadecimal HMAC>`.
 pub const AUTH: &str = "x-relapse-auth";
@@ -30,10 +31,10 @@ impl Secret {
         }
     }
 
-    /// Adds the signature to a request.
-    pub fn sign(&self, request: &mut Request<Bytes>, now: Timestamp) {
+    /// Adds the signature to a request. It holds for one receiver only.
+    pub fn sign(&self, request: &mut Request<Bytes>, to: &Peer, now: Timestamp) {
         let mut text = format!("{}.", now.0);
-        for byte in self.mac(request, now.0).finalize().into_bytes() {
+        for byte in self.mac(request, to, now.0).finalize().into_bytes() {
             // Writing to a string cannot fail.
             let _ = write!(text, "{byte:02x}");
         }
@@ -42,8 +43,8 @@ impl Secret {
         }
     }
 
-    /// Whether a request carries a signature made with the same secret within the last minute.
-    pub fn verify(&self, request: &Request<Bytes>, now: Timestamp) -> bool {
+    /// Whether a request carries a signature made for `me` with the same secret within the last minute.
+    pub fn verify(&self, request: &Request<Bytes>, me: &Peer, now: Timestamp) -> bool {
         let Some((at, mac)) = request
             .headers()
             .get(AUTH)
@@ -56,10 +57,10 @@ impl Secret {
             return false;
         };
         let apart = now.since(Timestamp(at)).max(Timestamp(at).since(now));
-        apart <= SKEW_MAX && self.mac(request, at).verify_slice(&mac).is_ok()
+        apart <= SKEW_MAX && self.mac(request, me, at).verify_slice(&mac).is_ok()
     }
 
-    fn mac(&self, request: &Request<Bytes>, at_us: u64) -> Hmac<Sha256> {
+    fn mac(&self, request: &Request<Bytes>, to: &Peer, at_us: u64) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
         let tier = request.headers().get(TIER).map_or(&b""[..], HeaderValue::as_bytes);
         let meta =
@@ -68,7 +69,8 @@ impl Secret {
             request.headers().get(kv_store::plain::VERSION).map_or(&b""[..], HeaderValue::as_bytes);
         let path = request.uri().path_and_query().map_or("", |path| path.as_str());
         // Each part with its length, so that no two requests have the same text.
-        for part in [request.method().as_str().as_bytes(), path.as_bytes(), tier, meta, version] {
+        let (to, method) = (to.as_str().as_bytes(), request.method().as_str().as_bytes());
+        for part in [to, method, path.as_bytes(), tier, meta, version] {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
         }
@@ -88,12 +90,16 @@ impl std::fmt::Debug for Secret {
 mod tests {
     use super::*;
 
+    fn me() -> Peer {
+        Peer::from("SYD")
+    }
+
     fn signed(secret: &Secret) -> Request<Bytes> {
         let mut request = Request::put("/tier/v1/ns/key")
             .header(TIER, "regional")
             .body(Bytes::from("x"))
             .unwrap();
-        secret.sign(&mut request, Timestamp(1_000_000_000));
+        secret.sign(&mut request, &me(), Timestamp(1_000_000_000));
         request
     }
 
@@ -101,10 +107,10 @@ mod tests {
     fn a_signed_request_is_believed_for_a_minute() {
         let secret = Secret::new(b"s");
         let request = signed(&secret);
-        assert!(secret.verify(&request, Timestamp(1_000_000_000)));
-        assert!(secret.verify(&request, Timestamp(1_060_000_000)));
-        assert!(!secret.verify(&request, Timestamp(1_060_000_001)));
-        assert!(!secret.verify(&request, Timestamp(939_999_999)));
+        assert!(secret.verify(&request, &me(), Timestamp(1_000_000_000)));
+        assert!(secret.verify(&request, &me(), Timestamp(1_060_000_000)));
+        assert!(!secret.verify(&request, &me(), Timestamp(1_060_000_001)));
+        assert!(!secret.verify(&request, &me(), Timestamp(939_999_999)));
     }
 
     #[test]
@@ -125,8 +131,9 @@ mod tests {
         for change in changes {
             let mut request = signed(&secret);
             change(&mut request);
-            assert!(!secret.verify(&request, now));
+            assert!(!secret.verify(&request, &me(), now));
         }
-        assert!(!Secret::new(b"t").verify(&signed(&secret), now));
+        assert!(!secret.verify(&signed(&secret), &Peer::from("MEL"), now));
+        assert!(!Secret::new(b"t").verify(&signed(&secret), &me(), now));
     }
 }

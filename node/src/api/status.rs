@@ -72,7 +72,8 @@ pub(crate) fn gateway_error(operation: &str, error: &GatewayError) -> Response<B
 pub(crate) fn tier_status(error: TierError) -> StatusCode {
     match error {
         TierError::Failed => StatusCode::INTERNAL_SERVER_ERROR,
-        TierError::Unreachable => StatusCode::GATEWAY_TIMEOUT,
+        TierError::Unreachable => StatusCode::BAD_GATEWAY,
+        TierError::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         TierError::Storage => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
@@ -81,7 +82,7 @@ pub(crate) fn tier_status(error: TierError) -> StatusCode {
 /// never passed on.
 pub(crate) fn tier_error(status: StatusCode) -> TierError {
     match status {
-        StatusCode::GATEWAY_TIMEOUT => TierError::Unreachable,
+        StatusCode::GATEWAY_TIMEOUT | StatusCode::BAD_GATEWAY => TierError::TimedOut,
         StatusCode::SERVICE_UNAVAILABLE => TierError::Storage,
         _ => TierError::Failed,
     }

@@ -167,13 +167,15 @@ impl TierClient {
     ) -> impl Future<Output = Result<Response<Bytes>, TierError>> + Send + use<> {
         let env = self.env.clone();
         let call = request.map(|mut request| {
-            self.secret.sign(&mut request, env.clock.now());
-            env.network.call(&dc.peer(), Listener::Tier, request)
+            let peer = dc.peer();
+            self.secret.sign(&mut request, &peer, env.clock.now());
+            env.network.call(&peer, Listener::Tier, request)
         });
         async move {
             match env.timeout(TIER_TIMEOUT, call?).await {
                 Ok(Ok(response)) => Ok(response),
-                Ok(Err(_)) | Err(_) => Err(TierError::Unreachable),
+                Ok(Err(_)) => Err(TierError::Unreachable),
+                Err(_) => Err(TierError::TimedOut),
             }
         }
     }

@@ -19,7 +19,7 @@ const REFRESH_AHEAD: Duration = Duration::from_secs(10);
 /// What a refresh adds to an entry's life in builds that do not bound staleness (S002: "extends expiry by one minute").
 const EXTENSION: Duration = Duration::from_mins(1);
 /// How long "there is none" is believed without asking.
-const NEGATIVE_TTL: Duration = Duration::from_mins(1);
+pub(super) const NEGATIVE_TTL: Duration = Duration::from_mins(1);
 /// A connection that breaks says nothing about the owner: one more try, so that a blip is not an error.
 const BROKEN_CONNECTION_TRIES: usize = 2;
 
@@ -58,8 +58,9 @@ impl Cache {
     ) -> Result<Read, CacheError> {
         let now = self.env.clock.now();
         if let Some(entry) = self.edge.entries.get(name) {
-            let freshness = if !self.takes_tiers(ctx, name) {
-                fresh_until(&entry, entry.expires(), now)
+            let tiered = self.takes_tiers(ctx, name);
+            let freshness = if !tiered {
+                fresh_until(&entry, entry.fetched_at.after(ttl.0).min(entry.expires()), now)
             } else if ctx.build.has(Safeguard::BoundedStaleness) {
                 fresh_within_the_bound(&entry, now)
             } else {
@@ -72,7 +73,7 @@ impl Cache {
                 Freshness::Refresh => {
                     entry.attempt(now);
                     self.refresh_behind(ctx, name, ttl);
-                    let late = now.since(entry.fetched_at) >= REFRESH_PERIOD;
+                    let late = tiered && now.since(entry.fetched_at) >= REFRESH_PERIOD;
                     let result = if late { CacheResult::Stale } else { CacheResult::Hit };
                     return Ok(Read { found: entry.found.clone(), result });
                 }
@@ -90,12 +91,13 @@ impl Cache {
         name: &Name,
         state: Found,
     ) -> Result<(), CacheError> {
+        // Another's newer write may be acknowledged while this one is under way: the entry is as old as its beginning.
+        let now = self.env.clock.now();
         if self.takes_tiers(ctx, name) {
             self.write_by_owner(ctx, name, &state).await?;
         } else {
             self.write_storage(ctx, name, state.clone()).await?;
         }
-        let now = self.env.clock.now();
         self.edge.entries.put(name, Entry::new(state, now, now.after(NEGATIVE_TTL)));
         Ok(())
     }
@@ -126,6 +128,7 @@ impl Cache {
                 Box::pin(async move {
                     let asked_at = this.env.clock.now();
                     let found = this.fetch(&ctx, &name).await?;
+                    let found = found.live(this.env.clock.now().unix_s());
                     let ttl = match found {
                         Found::Value(_) => ttl.0,
                         Found::Absent(_) => ttl.0.min(NEGATIVE_TTL),
@@ -220,23 +223,27 @@ impl Cache {
                 Err(TierError::Storage) => return Err(CacheError::Unavailable),
                 Err(error) => last = error,
             }
-            if last == TierError::Failed {
-                if ctx.build.has(Safeguard::OwnerQuarantine) {
-                    self.suspect(dc);
-                } else {
-                    keep_suspicion_to_oneself(dc);
-                }
-            }
-            let goes_on = if ctx.build.has(Safeguard::OwnerFallback) {
-                ask_the_next()
-            } else {
-                give_up_with_the_owner()
-            };
-            if !goes_on {
+            if !self.goes_past(ctx, dc, last) {
                 break;
             }
         }
         Err(last.into())
+    }
+
+    /// What follows from a tier's failure: whether it is reported, and whether the next is asked.
+    pub(super) fn goes_past(&self, ctx: &Ctx, failed: &Dc, error: TierError) -> bool {
+        if error == TierError::Failed {
+            if ctx.build.has(Safeguard::OwnerQuarantine) {
+                self.suspect(failed);
+            } else {
+                keep_suspicion_to_oneself(failed);
+            }
+        }
+        if ctx.build.has(Safeguard::OwnerFallback) {
+            ask_the_next()
+        } else {
+            give_up_with_the_owner()
+        }
     }
 
     fn suspect(&self, owner: &Dc) {

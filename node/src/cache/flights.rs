@@ -16,6 +16,29 @@ pub(super) struct Flights<T> {
     waiting: Arc<Mutex<Waiting<T>>>,
 }
 
+/// Ends a fetch, also one that panicked: those who wait are told, or left to find out.
+struct Landing<T> {
+    waiting: Arc<Mutex<Waiting<T>>>,
+    name: Name,
+    landed: bool,
+}
+
+impl<T> Landing<T> {
+    fn take(&mut self) -> Vec<oneshot::Sender<T>> {
+        self.landed = true;
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.swap_remove(&self.name).unwrap_or_default()
+    }
+}
+
+impl<T> Drop for Landing<T> {
+    fn drop(&mut self) {
+        if !self.landed {
+            drop(self.take());
+        }
+    }
+}
+
 impl<T: Clone + Send + 'static> Flights<T> {
     pub(super) fn new() -> Self {
         Self { waiting: Arc::default() }
@@ -39,13 +62,9 @@ impl<T: Clone + Send + 'static> Flights<T> {
         if begins {
             let (waiting, name, fetch) = (self.waiting.clone(), name.clone(), fetch());
             env.tasks.spawn(Box::pin(async move {
+                let mut landing = Landing { waiting, name, landed: false };
                 let value = fetch.await;
-                let waiting = waiting
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .swap_remove(&name)
-                    .unwrap_or_default();
-                for tell in waiting {
+                for tell in landing.take() {
                     // Who no longer waits need not be told.
                     let _ = tell.send(value.clone());
                 }

@@ -58,9 +58,12 @@ pub enum TierError {
     /// It threw. It is there, and it does not work.
     #[error("the owner failed")]
     Failed,
-    /// It could not be reached in time.
+    /// It could not be reached, or the connection broke.
     #[error("the owner is unreachable")]
     Unreachable,
+    /// It did not answer in time.
+    #[error("the owner timed out")]
+    TimedOut,
     /// It works, but no store behind it could answer.
     #[error("no object store could answer")]
     Storage,
@@ -87,7 +90,7 @@ impl From<TierError> for CacheError {
     fn from(error: TierError) -> Self {
         match error {
             TierError::Failed => Self::OwnerFailed,
-            TierError::Unreachable | TierError::Storage => Self::Unavailable,
+            TierError::Unreachable | TierError::TimedOut | TierError::Storage => Self::Unavailable,
         }
     }
 }
@@ -192,7 +195,14 @@ impl Cache {
         if owns(new) && !owns(old) {
             self.drop_tier();
         } else {
-            self.tier.keep(|name| new.placement.holds(&self.dc, &self.region, name));
+            // While a namespace is not enrolled nobody purges its keys.
+            let enrolled =
+                |config: &Config, name: &Name| config.snapshot.enrolled.contains(&name.namespace);
+            self.tier.keep(|name| {
+                new.placement.holds(&self.dc, &self.region, name)
+                    && enrolled(old, name)
+                    && enrolled(new, name)
+            });
         }
     }
 

@@ -104,7 +104,7 @@ impl Purges {
 
     /// Takes a batch's number down; false where purges before it were missed.
     fn follows(&self, batch: &PurgeBatch) -> bool {
-        let next = batch.first + batch.entries.len() as u64;
+        let next = batch.first.saturating_add(batch.entries.len() as u64);
         let mut received = lock(&self.received);
         let expected = received.insert(batch.sender.clone(), (batch.life, next));
         match expected {

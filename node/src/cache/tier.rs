@@ -1,12 +1,14 @@
 //! The tier role: what a data center does for others, as the owner of a key in its region or in an origin region.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::edge::NEGATIVE_TTL;
 use super::entry::{Entries, Entry};
 use super::flights::Flights;
 use super::{Cache, TierAsk, TierError, TierRole};
-use crate::ids::Name;
+use crate::ids::{Dc, Name};
 use crate::storage::Found;
 use crate::worker::Ctx;
 
@@ -19,14 +21,17 @@ const UPPER_TRUST: Duration = Duration::from_mins(10);
 pub(super) struct Tier {
     entries: Entries,
     flights: Flights<Result<Found, TierError>>,
+    /// How often something was dropped: a fill that began before must not bring it back.
+    epoch: AtomicU64,
 }
 
 impl Tier {
     pub(super) fn new(bytes_max: u64) -> Self {
-        Self { entries: Entries::new(bytes_max), flights: Flights::new() }
+        Self { entries: Entries::new(bytes_max), flights: Flights::new(), epoch: AtomicU64::new(0) }
     }
 
     pub(super) fn keep(&self, wanted: impl Fn(&Name) -> bool) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
         self.entries.keep(wanted);
     }
 
@@ -76,11 +81,15 @@ impl Cache {
     ) -> Result<(), TierError> {
         self.count_disagreement(ctx, ask);
         let version = state.version();
-        match self.upper_of(ctx, ask) {
-            Some((dc, request)) => self.peers.put(&dc, &request, &state).await?,
-            None => {
-                self.write_storage(ctx, &ask.name, state).await.map_err(|_| TierError::Storage)?;
+        let by_upper = match self.upper_of(ctx, ask) {
+            Some((dc, request)) => {
+                let written = self.peers.put(&dc, &request, &state).await;
+                self.unless_passed_by(ctx, &dc, written)?
             }
+            None => None,
+        };
+        if by_upper.is_none() {
+            self.write_storage(ctx, &ask.name, state).await.map_err(|_| TierError::Storage)?;
         }
         self.accept_purge(&ask.name, version);
         Ok(())
@@ -92,16 +101,33 @@ impl Cache {
         ask: &TierAsk,
     ) -> Result<Found, TierError> {
         let asked_at = self.env.clock.now();
-        let (found, trust) = match self.upper_of(ctx, ask) {
-            Some((dc, request)) => (self.peers.get(&dc, &request).await?, REGIONAL_TRUST),
+        let epoch = self.tier.epoch.load(Ordering::Relaxed);
+        let by_upper = match self.upper_of(ctx, ask) {
+            Some((dc, request)) => {
+                let read = self.peers.get(&dc, &request).await;
+                self.unless_passed_by(ctx, &dc, read)?
+            }
+            None => None,
+        };
+        let (found, trust) = match by_upper {
+            Some(found) => (found, REGIONAL_TRUST),
             None => {
                 let found = self.read_storage(ctx, &ask.name).await;
                 (found.map_err(|_| TierError::Storage)?, UPPER_TRUST)
             }
         };
+        let found = found.live(self.env.clock.now().unix_s());
+        let trust = match found {
+            Found::Value(_) => trust,
+            Found::Absent(_) => trust.min(NEGATIVE_TTL),
+        };
         // Purges of keys that this tier does not own go elsewhere: it must not keep them.
         let mine = ctx.config.placement.holds(&self.dc, &self.region, &ask.name);
-        if mine && !self.purges.marked_newer(&ask.name, found.version(), self.env.clock.now()) {
+        let kept = epoch == self.tier.epoch.load(Ordering::Relaxed);
+        if mine
+            && kept
+            && !self.purges.marked_newer(&ask.name, found.version(), self.env.clock.now())
+        {
             let entry = Entry::new(found, asked_at, asked_at.after(trust));
             return Ok(self.tier.entries.put(&ask.name, entry).found.clone());
         }
@@ -109,7 +135,7 @@ impl Cache {
     }
 
     /// The upper tier that a request goes on to, if it goes on to one.
-    fn upper_of(&self, ctx: &Ctx, ask: &TierAsk) -> Option<(crate::ids::Dc, TierAsk)> {
+    fn upper_of(&self, ctx: &Ctx, ask: &TierAsk) -> Option<(Dc, TierAsk)> {
         if ask.role == TierRole::Upper || ctx.env.read().tier_route.is_none() {
             return None;
         }
@@ -122,6 +148,29 @@ impl Cache {
             };
             (upper.clone(), request)
         })
+    }
+
+    /// What an upper tier answered; `None` where it failed and the build goes past it, to the stores.
+    ///
+    /// That an upper tier fails is not this tier's failure: it is told as silence, and the upper tier is suspected.
+    fn unless_passed_by<T>(
+        &self,
+        ctx: &Ctx,
+        upper: &Dc,
+        answer: Result<T, TierError>,
+    ) -> Result<Option<T>, TierError> {
+        match answer {
+            Ok(value) => Ok(Some(value)),
+            Err(TierError::Storage) => Err(TierError::Storage),
+            Err(error) => {
+                if self.goes_past(ctx, upper, error) {
+                    self.metrics.fallbacks.inc();
+                    Ok(None)
+                } else {
+                    Err(TierError::TimedOut)
+                }
+            }
+        }
     }
 
     fn count_disagreement(&self, ctx: &Ctx, ask: &TierAsk) {

@@ -31,10 +31,12 @@ use crate::api::status::bare;
 use crate::api::tier::TierClient;
 use crate::config::{DcState, Members, Snapshot};
 use crate::env::NodeEnv;
-use crate::ids::{Dc, Namespace};
+use crate::ids::{Dc, Namespace, Peer};
 use crate::safeguards::{Build, Safeguard};
 use crate::telemetry::Lifecycle;
 
+/// Under which name the control plane is called.
+pub const NAME: &str = "control";
 /// Path of the newest configuration.
 pub const CONFIG: &str = "/control/v1/config";
 /// Path of changes.
@@ -118,7 +120,7 @@ impl Control {
 
     /// Answers one request. 401 without the secret, 400 for a change that names what does not exist.
     pub fn serve(self: &Arc<Self>, request: &Request<Bytes>) -> Response<Bytes> {
-        if !self.secret.verify(request, self.env.clock.now()) {
+        if !self.secret.verify(request, &Peer::from(NAME), self.env.clock.now()) {
             return bare(StatusCode::UNAUTHORIZED);
         }
         match (request.method(), request.uri().path()) {

@@ -8,7 +8,7 @@ use http::{Request, StatusCode};
 
 use super::{Control, Suspicion};
 use crate::api::{admin, rest};
-use crate::cache::{TierAsk, TierPeers, TierRole};
+use crate::cache::{TierAsk, TierError, TierPeers, TierRole};
 use crate::config::{DcState, TIER_TIMEOUT};
 use crate::env::Listener;
 use crate::ids::{Dc, Name, Namespace, Region};
@@ -31,7 +31,8 @@ impl Control {
         let (this, dc) = (self.clone(), dc.clone());
         self.env.tasks.spawn(Box::pin(async move {
             while this.state(&dc) == DcState::Maintenance {
-                this.read_through(&dc).await;
+                // Whatever it answers, it is alive or it is not: nothing is decided by it.
+                let _ = this.read_through(&dc).await;
                 this.env.clock.sleep(PROBE_PAUSE).await;
             }
         }));
@@ -71,7 +72,7 @@ impl Control {
         self.env.tasks.spawn(Box::pin(async move {
             let mut failed = true;
             for _ in 0..SUSPECT_READS {
-                failed &= !this.read_through(&owner).await;
+                failed &= this.read_through(&owner).await == Err(TierError::Failed);
             }
             this.under_suspicion.lock().unwrap_or_else(PoisonError::into_inner).remove(&owner);
             if failed {
@@ -95,27 +96,27 @@ impl Control {
 
     async fn passes(&self, dc: &Dc) -> bool {
         for _ in 0..GATE_READS {
-            if !self.read_through(dc).await || !self.read_from(dc).await {
+            if self.read_through(dc).await.is_err() || !self.read_from(dc).await {
                 return false;
             }
         }
         true
     }
 
-    /// Reads a key with a data center in the tier role.
-    async fn read_through(&self, dc: &Dc) -> bool {
-        let Some(name) = self.probe_name() else { return false };
+    /// Reads a key with a data center in the tier role. Where no namespace is enrolled there is nothing to read.
+    async fn read_through(&self, dc: &Dc) -> Result<(), TierError> {
+        let Some(name) = self.probe_name() else { return Ok(()) };
         let member = self.members.dcs.get(dc);
         let region = member.map_or_else(|| Region::from(""), |member| member.region.clone());
         let affinity = self.members.origins.get(&region).cloned().unwrap_or(region);
         let revision = self.intended().revision;
         let ask = TierAsk { name, role: TierRole::Regional, affinity, revision };
-        self.tiers.get(dc, &ask).await.is_ok()
+        self.tiers.get(dc, &ask).await.map(|_| ())
     }
 
     /// Reads a key as a customer of a data center would.
     async fn read_from(&self, dc: &Dc) -> bool {
-        let Some(name) = self.probe_name() else { return false };
+        let Some(name) = self.probe_name() else { return true };
         let Ok(request) = Request::get(rest::value_path("probe", &name)).body(Bytes::new()) else {
             return false;
         };

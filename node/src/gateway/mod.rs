@@ -8,6 +8,7 @@ mod seal;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -41,6 +42,7 @@ pub struct Gateway {
     namespaces: Arc<BTreeSet<Namespace>>,
     env: NodeEnv,
     ties: Stream,
+    last_version_us: AtomicU64,
 }
 
 impl Gateway {
@@ -61,6 +63,7 @@ impl Gateway {
             namespaces,
             env,
             ties,
+            last_version_us: AtomicU64::new(0),
         }
     }
 
@@ -120,6 +123,10 @@ impl Gateway {
 
     fn version(&self) -> Version {
         let tie = u32::try_from(self.ties.below(1 << 32)).unwrap_or(u32::MAX);
-        Version { at_us: self.env.clock.now().0, tie }
+        let now = self.env.clock.now().0;
+        // Of two writes here the later one is newer, whatever the clock says.
+        let newer = |last: u64| Some(now.max(last + 1));
+        let last = self.last_version_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, newer);
+        Version { at_us: last.map_or(now, |last| now.max(last + 1)), tie }
     }
 }

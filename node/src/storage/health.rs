@@ -1,6 +1,6 @@
 //! Which stores are known to be down.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::object_store::StoreError;
@@ -11,11 +11,26 @@ const FAILURES_MAX: u32 = 3;
 /// One request in this time finds out whether a store that is down has come back.
 const PROBE_PAUSE: Duration = Duration::from_secs(5);
 
+/// A store that has come back is not believed alone for so long: writes that it missed are on their way to it.
+const RECOVERY: Duration = Duration::from_mins(1);
+
 /// The health of one store, as this node sees it.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     failures: AtomicU32,
     probe_at_us: AtomicU64,
+    recovered_at_us: AtomicU64,
+    waiting: AtomicUsize,
+}
+
+/// A write that waits for a store; gives its place back when dropped.
+#[derive(Debug)]
+pub(super) struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Health {
@@ -31,11 +46,32 @@ impl Health {
         true
     }
 
+    /// Whether the store has failed again and again.
+    pub(super) fn is_down(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) >= FAILURES_MAX
+    }
+
+    /// Whether the store came back a short time ago.
+    pub(super) fn recovering(&self, now: Timestamp) -> bool {
+        let at = Timestamp(self.recovered_at_us.load(Ordering::Relaxed));
+        at != Timestamp::default() && now.since(at) < RECOVERY
+    }
+
+    /// A place among the writes that wait for the store; `None` where there is none.
+    pub(super) fn wait_for_retry(&self, most: usize) -> Option<Waiting<'_>> {
+        let waiting = Waiting(&self.waiting);
+        (self.waiting.fetch_add(1, Ordering::Relaxed) < most).then_some(waiting)
+    }
+
     /// Takes note of how a request went.
     pub(super) fn observe<T>(&self, outcome: &Result<T, StoreError>, now: Timestamp) {
         match outcome {
             // A store that holds something odd is there.
-            Ok(_) | Err(StoreError::Malformed) => self.failures.store(0, Ordering::Relaxed),
+            Ok(_) | Err(StoreError::Malformed) => {
+                if self.failures.swap(0, Ordering::Relaxed) >= FAILURES_MAX {
+                    self.recovered_at_us.store(now.0, Ordering::Relaxed);
+                }
+            }
             Err(StoreError::KnownDown) => {}
             Err(StoreError::Unreachable | StoreError::TimedOut | StoreError::Failed) => {
                 if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_MAX {
@@ -63,6 +99,7 @@ mod tests {
         assert!(health.admits(at(7)));
         assert!(!health.admits(at(7)), "one probe at a time");
         health.observe(&Ok(()), at(8));
-        assert!(health.admits(at(8)));
+        assert!(health.admits(at(8)) && !health.is_down());
+        assert!(health.recovering(at(67)) && !health.recovering(at(68)));
     }
 }

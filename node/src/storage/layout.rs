@@ -2,7 +2,7 @@
 //!
 //! * `v/<namespace>/<key>`: the value object, sealed, the truth. A deletion leaves a tombstone there. Its user metadata is
 //!   `v;<expiration>;<sealed metadata, hexadecimal>` or `t;;`.
-//! * `i/<namespace>/<key>` NUL `<expiration, ten hexadecimal digits><flag>`: an empty index object, so that a listing of
+//! * `i/<namespace>/<key>` NUL `<expiration, sixteen hexadecimal digits><flag>`: an empty index object, so that a listing of
 //!   names is a listing of keys with their expiration. The flag is `m` where there is metadata, `-` where not. Metadata
 //!   itself is not in the name: names end at 1,024 bytes in S3.
 
@@ -33,10 +33,17 @@ pub(super) fn index_prefix(name: &Name) -> String {
     format!("i/{}/{}\0", name.namespace, name.key)
 }
 
+/// Whether a name is that of an index object of a key: what begins like one may belong to a longer key with a NUL in it.
+pub(super) fn is_index_of(name: &Name, object: &str) -> bool {
+    object
+        .strip_prefix(&index_prefix(name))
+        .is_some_and(|suffix| suffix.len() == 17 && !suffix.contains('\0'))
+}
+
 /// The name of the one index object that a live value has.
 pub(super) fn index_object(name: &Name, sealed: &Sealed) -> String {
     let flag = if sealed.metadata.is_some() { 'm' } else { '-' };
-    format!("{}{:010x}{flag}", index_prefix(name), sealed.expiration_s.unwrap_or(0))
+    format!("{}{:016x}{flag}", index_prefix(name), sealed.expiration_s.unwrap_or(0))
 }
 
 /// The user metadata of a value object.

@@ -57,6 +57,12 @@ impl Found {
         matches!(self, Self::Value(sealed) if sealed.expiration_s.is_some_and(|end| end <= now_s))
     }
 
+    /// What is left of it at a moment: a value that has expired is none.
+    #[must_use]
+    pub fn live(self, now_s: u64) -> Self {
+        if self.expired(now_s) { Self::Absent(self.version()) } else { self }
+    }
+
     /// Bytes that it holds.
     pub fn bytes(&self) -> usize {
         match self {

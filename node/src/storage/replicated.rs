@@ -13,9 +13,10 @@ use super::{Found, Repaired, StorageError};
 use crate::env::{BoxFuture, NodeEnv};
 use crate::ids::Name;
 
-/// When a store that failed a write is tried again. What still fails is left to the repair of a later read.
-const WRITE_RETRIES: [Duration; 3] =
-    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
+/// How often a store that missed a write is tried again.
+const WRITE_RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// So many writes may wait for a store; what comes on top is left to the repair of a later read.
+const WRITES_WAITING_MAX: usize = 10_000;
 /// A key has one index object; more are left behind by changes of its expiration, a few at the most.
 const INDEX_OBJECTS_MAX: usize = 16;
 
@@ -41,6 +42,7 @@ pub struct WriteAnswer {
 }
 
 type Copy = Result<Found, StoreError>;
+type Rest = BoxFuture<Result<Written, StoreError>>;
 
 /// What one store said.
 struct Said {
@@ -76,7 +78,12 @@ impl Storage {
             Either::Left((first, rest)) => (first, (0, 1), rest),
             Either::Right((first, rest)) => (first, (1, 0), rest),
         };
-        if let Ok(found @ Found::Value(_)) = first {
+        // A store that has only just come back may still lack what was written meanwhile.
+        let trusted = !self.stores[fast].1.recovering(self.env.clock.now());
+        if let Ok(found @ Found::Value(_)) = &first
+            && trusted
+        {
+            let found = found.clone();
             let answered = (fast, found.clone());
             let compare = self.clone().compare(name.clone(), answered, (slow, rest));
             return Ok(ReadAnswer { found, rest: Some(Box::pin(compare)) });
@@ -97,29 +104,40 @@ impl Storage {
             return Err(StorageError::Unavailable);
         };
         let Some(other) = asked.next() else {
-            one.await.map_err(|_| StorageError::Unavailable)?;
+            let written = one.await.map_err(|_| StorageError::Unavailable)?;
             let this = self.clone();
             let name = name.clone();
             return Ok(WriteAnswer {
-                rest: Box::pin(async move { this.index(0, &name, &state).await }),
+                rest: Box::pin(async move {
+                    if written == Written::Stored {
+                        this.index(0, &name, &state).await;
+                    }
+                }),
             });
         };
         let (first, (fast, slow), rest) = match select(one, other).await {
             Either::Left((first, rest)) => (first, (0, 1), rest),
             Either::Right((first, rest)) => (first, (1, 0), rest),
         };
-        let (rest, taken, open): (BoxFuture<Result<Written, StoreError>>, _, _) = match first {
-            Ok(_) => (rest, fast, slow),
+        let (rest, (taken, written), open): (Rest, _, _) = match first {
+            Ok(written) => (rest, (fast, written), slow),
             Err(error) => {
-                rest.await.map_err(|_| StorageError::Unavailable)?;
-                (Box::pin(async move { Err(error) }), slow, fast)
+                let written = rest.await.map_err(|_| StorageError::Unavailable)?;
+                (Box::pin(async move { Err(error) }), (slow, written), fast)
             }
         };
         let (this, name) = (self.clone(), name.clone());
         Ok(WriteAnswer {
             rest: Box::pin(async move {
-                this.index(taken, &name, &state).await;
-                if rest.await.is_ok() || this.put_again(open, &name, &state).await {
+                // Where a newer write won, the index is that one's.
+                if written == Written::Stored {
+                    this.index(taken, &name, &state).await;
+                }
+                let other = match rest.await {
+                    Err(_) => this.put_again(open, &name, &state).await,
+                    written => written.ok(),
+                };
+                if other == Some(Written::Stored) {
                     this.index(open, &name, &state).await;
                 }
             }),
@@ -155,7 +173,9 @@ impl Storage {
         let this = self.clone();
         async move {
             let (_, health) = &this.stores[store];
-            if !health.admits(this.env.clock.now()) {
+            // Where no other store is up either, asking is better than knowing.
+            let another = this.stores.iter().any(|(_, health)| !health.is_down());
+            if another && !health.admits(this.env.clock.now()) {
                 return Err(StoreError::KnownDown);
             }
             let outcome = call.await;
@@ -209,8 +229,9 @@ impl Storage {
             std::cmp::Ordering::Greater => (slower, fast, true),
             std::cmp::Ordering::Less => (answered, slow, false),
         };
-        self.repair(&name, &newest, behind).await;
-        Some(Repaired { name, version: newest.version(), was_newer })
+        let level = self.repair(&name, &newest, behind).await;
+        // What was answered is too old whether or not the older store takes the newer version now.
+        (level || was_newer).then_some(Repaired { name, version: newest.version(), was_newer })
     }
 
     /// Brings the store level that is behind with what was answered.
@@ -232,14 +253,16 @@ impl Storage {
         repaired
     }
 
-    async fn put_again(&self, store: usize, name: &Name, state: &Found) -> bool {
-        for pause in WRITE_RETRIES {
-            self.env.clock.sleep(pause).await;
-            if self.put(store, name, state).await.is_ok() {
-                return true;
+    /// Tries a write again on a store that missed it, until that takes it; `None` where too many wait already.
+    async fn put_again(&self, store: usize, name: &Name, state: &Found) -> Option<Written> {
+        let (_, health) = &self.stores[store];
+        let _place = health.wait_for_retry(WRITES_WAITING_MAX)?;
+        loop {
+            self.env.clock.sleep(WRITE_RETRY_PAUSE).await;
+            if let Ok(written) = self.put(store, name, state).await {
+                return Some(written);
             }
         }
-        false
     }
 
     /// Makes a store's index say what its value object says. What fails here the crawler mends.
@@ -264,7 +287,9 @@ impl Storage {
         else {
             return;
         };
-        let left_over = present.iter().filter(|object| Some(*object) != keep.as_ref());
+        let left_over = present
+            .iter()
+            .filter(|object| Some(*object) != keep.as_ref() && layout::is_index_of(name, object));
         join_all(left_over.map(|object| store.delete(object))).await;
     }
 }

@@ -34,6 +34,7 @@ pub(super) struct Customers {
     recorder: Arc<Recorder>,
     truth: Arc<Truth>,
     tasks: Arc<TaskSet>,
+    noise: bool,
 }
 
 struct Streams {
@@ -135,17 +136,13 @@ impl Customers {
                 truth: world.truth.clone(),
                 tasks: world.customers.clone(),
                 topology: topology.clone(),
+                noise: world.spec.noise,
             });
             let arrivals = customers.clone();
             world.customers.run_arrivals(async move { arrivals.arrive(0).await });
             if world.spec.noise {
                 let noise = &topology.noise;
-                let bursts = Bursts {
-                    length: Duration::from_secs_f64(noise.burst_s),
-                    pause_mean: Duration::from_secs_f64(noise.burst_every_s),
-                    draws: seeds.stream("bot/bursts"),
-                    next: world.spec.start,
-                };
+                let bursts = Bursts::new(noise, seeds.stream("bot/bursts"), world.spec.start);
                 world.customers.run_arrivals(async move { customers.bot(bursts).await });
             }
         }
@@ -261,7 +258,7 @@ impl Customers {
     async fn ask(&self, planned: Planned) {
         let Planned { dc, request, sent } = planned;
         self.truth.sent(&sent);
-        let gives_up = self.streams.aborts.unit() < self.topology.noise.client_aborts;
+        let gives_up = self.noise && self.streams.aborts.unit() < self.topology.noise.client_aborts;
         let patience = if gives_up {
             Duration::from_millis(1 + self.streams.aborts.below(30))
         } else {

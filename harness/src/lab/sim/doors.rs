@@ -1,10 +1,10 @@
 //! The doors of simulated nodes.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use kv_node::config::DcState;
 use kv_node::env::{BoxFuture, Chance, Clock, Stream, Tasks, TelemetrySink, Timestamp};
 use kv_node::ids::Dc;
@@ -12,7 +12,7 @@ use kv_node::telemetry::{ExceptionReport, Lifecycle};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 
 use crate::recording::{Exception, Journal};
@@ -85,20 +85,45 @@ impl Chance for Seeds {
 /// Tasks that end together.
 #[derive(Debug, Default)]
 pub(super) struct TaskSet {
-    tasks: Mutex<JoinSet<()>>,
+    running: Mutex<Running>,
     arrivals: Mutex<Vec<AbortHandle>>,
-    panics: AtomicU64,
+}
+
+/// Handles in the order in which the tasks began. Those of ended tasks are looked through now and then, which costs less
+/// than being told of each end.
+#[derive(Debug, Default)]
+struct Running {
+    handles: Vec<JoinHandle<()>>,
+    reap_at: usize,
+    panics: u64,
+}
+
+impl Running {
+    fn reap(&mut self) {
+        let mut panics = 0;
+        self.handles.retain_mut(|handle| {
+            let ended = handle.is_finished();
+            if ended && let Some(Err(error)) = handle.now_or_never() {
+                panics += u64::from(error.is_panic());
+            }
+            !ended
+        });
+        self.panics += panics;
+        self.reap_at = (self.handles.len() * 2).max(64);
+    }
 }
 
 impl TaskSet {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the simulated lab spawns")]
     pub(super) fn run(&self, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
-        let mut tasks = lock(&self.tasks);
-        while let Some(ended) = tasks.try_join_next() {
-            if ended.is_err_and(|error| error.is_panic()) {
-                self.panics.fetch_add(1, Ordering::Relaxed);
-            }
+        let handle = tokio::spawn(future);
+        let abort = handle.abort_handle();
+        let mut running = lock(&self.running);
+        running.handles.push(handle);
+        if running.handles.len() >= running.reap_at {
+            running.reap();
         }
-        tasks.spawn(future)
+        abort
     }
 
     /// Runs a task that [`Self::stop_arrivals`] ends.
@@ -113,14 +138,20 @@ impl TaskSet {
         }
     }
 
-    /// Ends all of them.
+    /// Ends all of them, in the order in which they began.
     pub(super) fn abort(&self) {
-        // Dropping a set aborts its tasks in the order in which they stand in it.
-        drop(std::mem::take(&mut *lock(&self.tasks)));
+        let mut running = lock(&self.running);
+        running.reap();
+        for handle in running.handles.drain(..) {
+            handle.abort();
+        }
     }
 
+    /// How many tasks have panicked so far.
     pub(super) fn panics(&self) -> u64 {
-        self.panics.load(Ordering::Relaxed)
+        let mut running = lock(&self.running);
+        running.reap();
+        running.panics
     }
 }
 

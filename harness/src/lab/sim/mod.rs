@@ -36,12 +36,12 @@ use self::doors::{Recorder, Seeds, SimClock, TaskSet};
 use self::truth::Truth;
 use self::wire::{Service, Wire};
 use super::{ActionId, Lab, LabError, Progress};
-use crate::recording::{Journal, RecordingWriter, ScrapeRow};
+use crate::recording::{Journal, MESSAGES, RecordingWriter, ScrapeRow};
 use crate::spec::time::IncidentTime;
 use crate::spec::{Action, Spec};
 
-/// Requests that are under way at the end get so long to come to theirs: longer than any customer waits.
-const RUN_OUT: Duration = Duration::from_secs(15);
+/// Requests that are under way at the end get so much longer to come to theirs than any customer waits.
+const RUN_OUT: Duration = Duration::from_secs(5);
 /// The secret of every simulated node.
 const SECRET: &[u8] = b"simulated";
 /// The sealing key of every simulated node.
@@ -135,7 +135,11 @@ impl Lab for Simulated {
 
     fn finish(mut self: Box<Self>) -> Result<RecordingWriter, LabError> {
         let (runtime, world) = self.parts()?;
-        runtime.block_on(world.finish())
+        let recording = runtime.block_on(world.finish())?;
+        match world.wire.panics() + world.customers.panics() {
+            0 => Ok(recording),
+            panics => Err(LabError::Panicked(panics)),
+        }
     }
 }
 
@@ -313,7 +317,8 @@ impl World {
 
     async fn finish(&mut self) -> Result<RecordingWriter, LabError> {
         self.customers.stop_arrivals();
-        tokio::time::sleep(RUN_OUT).await;
+        let patience = Duration::from_secs_f64(self.spec.topology.traffic.timeout_s);
+        tokio::time::sleep(patience + RUN_OUT).await;
         let scrape = self.scrape().await;
         let now = self.clock.timestamp();
         for (id, witness) in (0u64..).zip(&self.witnesses) {
@@ -324,7 +329,7 @@ impl World {
                     let nodes = revision.map_or(0, |revision| self.recorder.nodes_with(revision));
                     ("nodes that took it".to_owned(), nodes)
                 }
-                Witness::Fault(fault) => ("messages".to_owned(), self.wire.acted(*fault)),
+                Witness::Fault(fault) => (MESSAGES.to_owned(), self.wire.acted(*fault)),
                 Witness::Done(times) => ("nodes".to_owned(), *times),
             };
             self.recorder.journal(now, Journal::Witness { id, text, acted });

@@ -25,12 +25,8 @@ pub(super) fn install(
 ) {
     let noise = &topology.noise;
     let bursts = |name: &str| {
-        Spell::Bursts(Mutex::new(Bursts {
-            length: Duration::from_secs_f64(noise.burst_s),
-            pause_mean: Duration::from_secs_f64(noise.burst_every_s),
-            draws: seeds.stream(&format!("noise/bursts/{name}")),
-            next: start,
-        }))
+        let draws = seeds.stream(&format!("noise/bursts/{name}"));
+        Spell::Bursts(Mutex::new(Bursts::new(noise, draws, start)))
     };
     for store in topology.stores.keys() {
         let on = |kind, probability| Fault {

@@ -20,7 +20,7 @@ use super::doors::{Seeds, SimClock, TaskSet, lock};
 use crate::recording::{Caller, INTERVAL_S, WireRow};
 use crate::spec::fault::{Fault, FaultKind, Who};
 use crate::spec::time::IncidentTime;
-use crate::spec::topology::Topology;
+use crate::spec::topology::{Noise, Topology};
 
 /// The first retransmission of a lost packet comes after this, each further one after twice the time before.
 const RETRANSMISSION: Duration = Duration::from_millis(200);
@@ -89,10 +89,10 @@ pub(super) enum Spell {
 
 /// Bursts of one length, with drawn pauses between them.
 pub(super) struct Bursts {
-    pub(super) length: Duration,
-    pub(super) pause_mean: Duration,
-    pub(super) draws: Stream,
-    pub(super) next: IncidentTime,
+    length: Duration,
+    pause_mean: Duration,
+    draws: Stream,
+    next: IncidentTime,
 }
 
 struct Active {
@@ -311,7 +311,11 @@ impl Wire {
         let delay = self.latency(from, to);
         let now = self.clock.timestamp();
         let faults = self.faults.read().unwrap_or_else(PoisonError::into_inner);
-        for active in faults.iter().filter(|active| active.fault.kind == FaultKind::Partition) {
+        // Where a partition takes only a share of the requests, that was drawn when they left.
+        let whole = |active: &&Arc<Active>| {
+            active.fault.kind == FaultKind::Partition && active.fault.probability >= 1.0
+        };
+        for active in faults.iter().filter(whole) {
             let between = active.from[from] && active.to[to] || active.from[to] && active.to[from];
             if between && active.acts(listener, now) {
                 active.acted.fetch_add(1, Ordering::Relaxed);
@@ -420,11 +424,27 @@ impl Spell {
 }
 
 impl Bursts {
+    /// Bursts as a topology's noise has them; the first comes after a drawn pause like any other.
+    pub(super) fn new(noise: &Noise, draws: Stream, start: IncidentTime) -> Self {
+        let mut bursts = Self {
+            length: Duration::from_secs_f64(noise.burst_s),
+            pause_mean: Duration::from_secs_f64(noise.burst_every_s),
+            draws,
+            next: start,
+        };
+        bursts.next = start.after(bursts.pause());
+        bursts
+    }
+
+    fn pause(&self) -> Duration {
+        let mean = self.pause_mean.as_secs_f64();
+        Duration::from_secs_f64(-mean * libm::log(1.0 - self.draws.unit()))
+    }
+
     /// Whether a burst is on; asked at moments that never go back.
     pub(super) fn covers(&mut self, now: IncidentTime) -> bool {
         while self.next.after(self.length) <= now {
-            let pause = -self.pause_mean.as_secs_f64() * libm::log(1.0 - self.draws.unit());
-            self.next = self.next.after(self.length).after(Duration::from_secs_f64(pause));
+            self.next = self.next.after(self.length).after(self.pause());
         }
         self.next <= now
     }
