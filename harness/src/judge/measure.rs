@@ -78,7 +78,6 @@ pub(super) fn take(
         Measure::ErrorShareAboveBaseline { scope, baseline } => {
             judge.above(window, scope, baseline)
         }
-        Measure::ErrorShareRatio { scope, baseline } => judge.ratio(window, scope, baseline),
         Measure::WorstNamespaceErrorShare { requests_min, regions } => {
             judge.worst_namespace(window, *requests_min, regions)
         }
@@ -151,18 +150,6 @@ impl<'a> Judge<'a> {
         Taken::new(tally.share() - before.share(), tally.requests).note(format!(
             "{} of {} failed; before, {} of {}",
             tally.failures, tally.requests, before.failures, before.requests
-        ))
-    }
-
-    fn ratio(&self, window: Window, scope: &Scope, baseline: &WindowName) -> Taken {
-        let Some(before) = self.baseline(scope, baseline).filter(|t| t.failures > 0) else {
-            return Taken::nothing();
-        };
-        let tally = self.tally(window, scope);
-        Taken::new(tally.share() / before.share(), tally.requests).note(format!(
-            "{:.3} % after, {:.3} % before",
-            tally.share() * 100.0,
-            before.share() * 100.0
         ))
     }
 

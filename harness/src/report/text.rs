@@ -131,7 +131,7 @@ pub fn number(value: f64, unit: Option<Unit>) -> String {
         Some(Unit::Count) => format!("{value:.0}"),
         Some(Unit::Seconds) => format!("{value:.1} s"),
         Some(Unit::Millis) => format!("{value:.0} ms"),
-        Some(Unit::Ratio) | None => format!("{value:.2}"),
+        None => format!("{value:.2}"),
     }
 }
 

@@ -147,14 +147,6 @@ pub enum Measure {
         /// The other window.
         baseline: WindowName,
     },
-    /// Failures among requests, divided by those among the same traffic in another window.
-    ErrorShareRatio {
-        /// Of which traffic.
-        #[serde(default)]
-        scope: Scope,
-        /// The other window.
-        baseline: WindowName,
-    },
     /// The greatest share of failures among enrolled namespaces that one region alone uses, with its 95 % confidence
     /// interval, which must lie within the bound as well.
     WorstNamespaceErrorShare {
@@ -258,8 +250,6 @@ pub enum Unit {
     Seconds,
     /// Milliseconds.
     Millis,
-    /// A ratio.
-    Ratio,
 }
 
 impl Measure {
@@ -273,7 +263,6 @@ impl Measure {
             | Self::OwnerPrecision { .. }
             | Self::OwnerRecall { .. }
             | Self::StatusShare { .. } => Unit::Share,
-            Self::ErrorShareRatio { .. } => Unit::Ratio,
             Self::SecondsToLast500 { .. } => Unit::Seconds,
             Self::AddedLatencyMs { .. } | Self::LatencyMs { .. } => Unit::Millis,
             Self::Requests { .. }
@@ -293,7 +282,6 @@ impl Measure {
             Self::ErrorShareAboveBaseline { scope, .. } => {
                 format!("error share above baseline{scope}")
             }
-            Self::ErrorShareRatio { scope, .. } => format!("error share, after to before{scope}"),
             Self::WorstNamespaceErrorShare { .. } => {
                 "error share, worst one-region namespace".to_owned()
             }
