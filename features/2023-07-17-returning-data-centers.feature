@@ -15,6 +15,11 @@ Feature: Data centers returning from maintenance
       Then R1-1 and R1-2 hold
       And R1-3, R1-4, R1-5 and R1-10 hold
 
+    Scenario: on-call sees where, never why
+      When it is 00:09 the next day
+      Then R1-9 and R1-11 hold
+      And R1-13 holds
+
     Scenario: switching the new backend off in one data center helps its region only
       When it is 00:09 the next day
       And the new backend is switched off in "MEL01"
@@ -27,7 +32,7 @@ Feature: Data centers returning from maintenance
       And it is 13:51
       And the new backend is switched off everywhere
       And it is 14:51
-      Then R1-7 and R1-8 hold
+      Then R1-7, R1-8 and R1-12 hold
 
   Rule: with the safeguards that would have prevented it
     Background:
@@ -38,6 +43,11 @@ Feature: Data centers returning from maintenance
       Given every data center runs the current build
       When it is 22:52
       Then R1-h1 holds
+
+    Scenario: with nothing but the report, one alert names the cause
+      Given every data center runs the current build without "request-scoped-env", "return-gate", "owner-quarantine" and "owner-fallback"
+      When it is 22:02
+      Then R1-h2 holds
 
     Scenario: without the request's own env, the gate keeps unfit data centers out
       Given every data center runs the current build without "request-scoped-env"

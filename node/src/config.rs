@@ -9,7 +9,7 @@ use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::placement::Placement;
-use crate::ids::{Dc, Namespace, Peer, Region};
+use crate::ids::{Dc, Namespace, NamespaceClass, Peer, Region};
 use crate::safeguards::Build;
 
 /// A data center's place in the topology. Weights are shares of load; zero means "not in this role".
@@ -31,6 +31,9 @@ pub struct Members {
     /// For each region, the region whose upper tiers it goes to.
     pub origins: BTreeMap<Region, Region>,
 }
+
+/// Namespaces that exist, each with its class.
+pub type Namespaces = BTreeMap<Namespace, NamespaceClass>;
 
 /// Sizes and limits of a node. `Default` is what the documented service allows (kv limits, 2023).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +99,7 @@ pub struct NodeConfig {
     /// Sealing keys by id; the last one seals, all of them unseal.
     pub sealing_keys: Vec<(u8, [u8; 32])>,
     /// Namespaces that exist.
-    pub namespaces: Arc<BTreeSet<Namespace>>,
+    pub namespaces: Arc<Namespaces>,
     /// Limits.
     pub limits: Limits,
     /// The configuration until a newer one arrives.

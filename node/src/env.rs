@@ -17,7 +17,8 @@ use rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Peer;
-use crate::telemetry::{ExceptionReport, Lifecycle};
+use crate::telemetry::ship::Fate;
+use crate::telemetry::{ExceptionReport, Lifecycle, ResponseLine, SpanRecord};
 
 /// A future on the heap, as the doors hand them out.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -84,6 +85,8 @@ pub enum Listener {
     Store,
     /// The control plane's own API.
     Control,
+    /// An intake of telemetry.
+    Intake,
 }
 
 /// Why a call got no answer.
@@ -175,8 +178,14 @@ pub trait Tasks: Send + Sync {
 pub trait TelemetrySink: Send + Sync {
     /// Something began, ended or changed in the node's life.
     fn lifecycle(&self, at: Timestamp, event: Lifecycle);
+    /// A line of the response log.
+    fn line(&self, line: ResponseLine);
     /// An exception that nobody handled.
-    fn exception(&self, at: Timestamp, report: ExceptionReport);
+    fn exception(&self, report: ExceptionReport);
+    /// A stage of a request that is kept.
+    fn span(&self, span: SpanRecord);
+    /// What became of what was told so far: a node tells of its losses.
+    fn fate(&self) -> Vec<Fate>;
 }
 
 /// The time given to [`NodeEnv::timeout`] ran out.

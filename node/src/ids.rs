@@ -58,6 +58,11 @@ name! {
     Namespace
 }
 name! {
+    /// A class of namespaces, such as `product` or `customer`: what a dashboard can tell apart where there are too many
+    /// namespaces to name each.
+    NamespaceClass
+}
+name! {
     /// Whoever can be called over the network: a data center by its id, a store, `control`, a client.
     Peer
 }

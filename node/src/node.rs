@@ -11,13 +11,13 @@ use crate::api::auth::Secret;
 use crate::api::tier::TierClient;
 use crate::api::{admin, rest, status, tier};
 use crate::cache::{Cache, CacheParts};
-use crate::config::{ConfigStore, NodeConfig, Snapshot};
+use crate::config::{ConfigStore, DcState, NodeConfig, Snapshot};
 use crate::control::Reporter;
-use crate::env::{Listener, NodeEnv};
+use crate::env::{Listener, NodeEnv, Timestamp};
 use crate::gateway::{Gateway, Sealer};
 use crate::storage::{ObjectStore, PlainStore, Storage};
-use crate::telemetry::{Lifecycle, Metrics};
-use crate::worker::{ScriptName, Worker};
+use crate::telemetry::{Answered, ErrorClass, Lifecycle, Metrics, Telemetry};
+use crate::worker::{Ctx, ScriptName, Worker};
 
 /// A node that starts asks for the configuration until it gets an answer, at first after so long.
 const CATCH_UP_PAUSE_FIRST: Duration = Duration::from_secs(1);
@@ -29,9 +29,6 @@ pub enum StartError {
     /// The configuration does not describe a node: correct it.
     #[error("{0}")]
     Config(&'static str),
-    /// The metric catalogue contradicts itself.
-    #[error("metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
 }
 
 /// One data center's node.
@@ -40,7 +37,7 @@ pub struct Node {
     env: NodeEnv,
     store: ConfigStore,
     secret: Secret,
-    metrics: Arc<Metrics>,
+    telemetry: Arc<Telemetry>,
     gateway_worker: Worker,
     supercache_worker: Worker,
     gateway: Arc<Gateway>,
@@ -54,7 +51,8 @@ impl Node {
     /// weights are missing.
     pub fn start(config: NodeConfig, env: NodeEnv) -> Result<Arc<Self>, StartError> {
         check(&config)?;
-        let metrics = Arc::new(Metrics::new()?);
+        let metrics = Arc::new(Metrics::new(&config.namespaces, &config.stores));
+        let telemetry = Arc::new(Telemetry::new(config.dc.clone(), env.clone(), metrics.clone()));
         let secret = Secret::new(&config.secret);
         let stores = config
             .stores
@@ -67,11 +65,11 @@ impl Node {
             dc: config.dc.clone(),
             members: config.members.clone(),
             env: env.clone(),
-            storage: Storage::new(stores, env.clone()),
+            storage: Storage::new(stores, env.clone(), metrics.clone()),
             peers: Arc::new(TierClient::new(env.clone(), secret.clone())),
             control: config.control.clone(),
             suspects: Arc::new(Reporter::new(config.dc.clone(), env.clone(), secret.clone())),
-            metrics: metrics.clone(),
+            metrics,
             limits: config.limits.clone(),
         });
         let gateway = Gateway::new(
@@ -82,7 +80,8 @@ impl Node {
             env.clone(),
         );
         let worker = |script, pipeline: &[_]| {
-            Worker::new(&config.dc, script, pipeline, config.isolates, env.clone())
+            let parts = (env.clone(), telemetry.clone());
+            Worker::new(&config.dc, script, pipeline, config.isolates, parts)
         };
         let node = Arc::new(Self {
             store: ConfigStore::new(config.members.clone(), config.initial.clone()),
@@ -90,7 +89,7 @@ impl Node {
             supercache_worker: worker(ScriptName::Supercache, &config.supercache_pipeline),
             gateway: Arc::new(gateway),
             secret,
-            metrics,
+            telemetry,
             cache,
             config,
             env,
@@ -114,38 +113,61 @@ impl Node {
                     self.secret.verify(&request, &self.config.dc.peer(), self.env.clock.now());
                 admin::serve(self.as_ref(), signed, &request)
             }
-            Listener::Store | Listener::Control => status::bare(StatusCode::NOT_FOUND),
+            Listener::Store | Listener::Control | Listener::Intake => {
+                status::bare(StatusCode::NOT_FOUND)
+            }
         }
     }
 
     async fn serve_rest(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let since = self.env.clock.now();
         let operation = rest::operation(request.method());
-        let outcome = self
+        let caller = tier::caller(&request);
+        let (outcome, ctx) = self
             .gateway_worker
-            .run(self.store.current(), |ctx| rest::serve(self.gateway.clone(), ctx, request))
+            .run(self.store.current(), caller, |ctx| {
+                rest::serve(self.gateway.clone(), ctx, request)
+            })
             .await;
-        let response = status::answer(outcome);
-        self.metrics.response("rest", operation, response.status());
-        response
+        let answer = status::answer(outcome);
+        self.told(answer, (ScriptName::Gateway, operation), since, Some(&ctx))
     }
 
     async fn serve_tier(&self, request: Request<Bytes>) -> Response<Bytes> {
-        let operation = tier::operation(request.method());
-        if !self.secret.verify(&request, &self.config.dc.peer(), self.env.clock.now()) {
-            self.metrics.response("tier", operation, StatusCode::UNAUTHORIZED);
-            return status::bare(StatusCode::UNAUTHORIZED);
+        let since = self.env.clock.now();
+        let script = (ScriptName::Supercache, tier::operation(request.method()));
+        if !self.secret.verify(&request, &self.config.dc.peer(), since) {
+            self.telemetry.metrics.received(script.0);
+            let answer = status::refused(StatusCode::UNAUTHORIZED, ErrorClass::Unsigned);
+            return self.told(answer, script, since, None);
         }
-        let outcome = self
+        let caller = tier::caller(&request);
+        let about = tier::About::of(&request);
+        let (outcome, ctx) = self
             .supercache_worker
-            .run(self.store.current(), |ctx| tier::serve(self.cache.clone(), ctx, request))
+            .run(self.store.current(), caller, |ctx| tier::serve(self.cache.clone(), ctx, request))
             .await;
-        let response = status::answer(outcome);
-        self.metrics.response("tier", operation, response.status());
-        response
+        about.note_unless_noted(&ctx);
+        self.told(status::answer(outcome), script, since, Some(&ctx))
+    }
+
+    /// Lets telemetry see an answer, and gives it back.
+    fn told(
+        &self,
+        mut answer: Response<Bytes>,
+        (script, operation): (ScriptName, &'static str),
+        since: Timestamp,
+        ctx: Option<&Ctx>,
+    ) -> Response<Bytes> {
+        let error = status::take_error(&mut answer);
+        let status = answer.status();
+        self.telemetry.answered(&Answered { script, operation, status, error, since, ctx });
+        answer
     }
 
     fn announce(&self) {
-        let state = self.store.current().snapshot.status(&self.config.dc).state;
+        let snapshot = &self.store.current().snapshot;
+        let state = snapshot.status(&self.config.dc).state;
         let event = Lifecycle::State { dc: self.config.dc.clone(), state };
         self.env.sink.lifecycle(self.env.clock.now(), event);
     }
@@ -194,8 +216,19 @@ impl admin::Admin for Node {
         self.supercache_worker.restart_isolates();
     }
 
-    fn metrics(&self) -> Option<String> {
-        self.metrics.text().ok()
+    fn metrics(&self) -> String {
+        let metrics = &self.telemetry.metrics;
+        let config = self.store.current();
+        metrics.config_revision.set(i64::try_from(config.snapshot.revision).unwrap_or(i64::MAX));
+        let serving = config.snapshot.status(&self.config.dc).state == DcState::Serving;
+        metrics.serving.set(i64::from(serving));
+        for (script, worker) in [
+            (ScriptName::Gateway, &self.gateway_worker),
+            (ScriptName::Supercache, &self.supercache_worker),
+        ] {
+            metrics.env_changed(script, worker.isolates_with_changed_env());
+        }
+        self.telemetry.scrape()
     }
 }
 

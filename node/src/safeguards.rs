@@ -26,6 +26,9 @@ pub enum Safeguard {
     BoundedStaleness,
     /// Exceptions are reported whatever state the data center is in.
     UnconditionalReports,
+    /// Answers are logged where the script ends, whatever became of it, sampled by status and error class and with owner,
+    /// build and trace. Without it the script logs itself, every answer alike, and the rate limit upstream decides.
+    BoundaryLog,
 }
 
 /// How strong a control is: the hierarchy of controls, strongest first.
@@ -46,13 +49,14 @@ pub enum Level {
 
 impl Safeguard {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RequestScopedEnv,
         Self::ReturnGate,
         Self::OwnerQuarantine,
         Self::OwnerFallback,
         Self::BoundedStaleness,
         Self::UnconditionalReports,
+        Self::BoundaryLog,
     ];
 
     /// The name used in feature files and build files.
@@ -64,6 +68,7 @@ impl Safeguard {
             Self::OwnerFallback => "owner-fallback",
             Self::BoundedStaleness => "bounded-staleness",
             Self::UnconditionalReports => "unconditional-reports",
+            Self::BoundaryLog => "boundary-log",
         }
     }
 
@@ -85,7 +90,8 @@ impl Safeguard {
             | Self::OwnerQuarantine
             | Self::OwnerFallback
             | Self::BoundedStaleness
-            | Self::UnconditionalReports => Level::Engineering,
+            | Self::UnconditionalReports
+            | Self::BoundaryLog => Level::Engineering,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{complain, err, out};
 use crate::exit::Exit;
 use crate::feature::{Library, Selection};
-use crate::judge;
+use crate::judge::Judge;
 use crate::recording::Recording;
 use crate::report;
 use crate::spec::Scenario;
@@ -51,8 +51,9 @@ fn judge_folder(folder: &Path, known: &[Scenario]) -> Exit {
     }
     let mut exit = Exit::Pass;
     out(&format!("relapse: judging {} from seed {}", folder.display(), recording.seed));
+    let judge = Judge::new(&recording);
     for scenario in &scenarios {
-        let judgement = judge::judge(scenario, &recording);
+        let judgement = judge.scenario(scenario);
         out(&report::judgement(scenario, &judgement));
         exit = exit.or(judgement.verdict.into());
     }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Chosen, complain, err, out, scenarios};
 use crate::exit::Exit;
-use crate::judge;
+use crate::judge::Judge;
 use crate::recording::Recording;
 use crate::report::{self, Watcher};
 use crate::runs::about::{self, Stopwatch};
@@ -108,9 +108,10 @@ fn judge_run(folder: &Path, run: &runs::Run, scenarios: &[Scenario], to: Option<
     let mut judgements = Vec::new();
     let mut places = run.scenarios.clone();
     places.sort_unstable();
+    let judge = Judge::new(&recording);
     for at in places {
         let scenario = &scenarios[at];
-        let judgement = judge::judge(scenario, &recording);
+        let judgement = judge.scenario(scenario);
         out(&report::judgement(scenario, &judgement));
         exit = exit.or(judgement.verdict.into());
         judgements.push((scenario, judgement));

@@ -1,10 +1,12 @@
 //! The files that features name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kv_node::safeguards::Build;
+use promql::rules::{Rule, RuleFile, RuleProblem};
 
+use crate::alerts::RuleText;
 use crate::spec::problem::Problem;
 use crate::spec::topology::Topology;
 use crate::spec::truth::Truth;
@@ -19,7 +21,14 @@ pub struct Catalog {
     pub builds: BTreeMap<String, Build>,
     /// `incidents/<folder>/truth.toml`, by the incident's id.
     pub incidents: BTreeMap<String, Truth>,
+    /// `dashboards/prometheus/rules/*.yml`, in the order of their names.
+    pub rules: Vec<RuleText>,
+    /// The alerts in them, by name.
+    pub alerts: BTreeSet<String>,
 }
+
+/// Where the rule files are.
+pub const RULES: &str = "dashboards/prometheus/rules";
 
 impl Catalog {
     /// Reads all of it below the root of a repository, with everything that is wrong there.
@@ -53,7 +62,33 @@ impl Catalog {
                 Err(wrong) => problems.extend(wrong),
             }
         }
+        for name in entries(&root.join(RULES)) {
+            if name.strip_suffix(".yml").is_none() {
+                continue;
+            }
+            let file = format!("{RULES}/{name}");
+            match read_text(root, &file).and_then(|text| catalog.add_rules(&file, text)) {
+                Ok(()) => {}
+                Err(wrong) => problems.extend(wrong),
+            }
+        }
         (catalog, problems)
+    }
+
+    fn add_rules(&mut self, file: &str, text: String) -> Result<(), Vec<Problem>> {
+        let rules = RuleFile::parse(file, &text).map_err(|wrong| {
+            let problem = |wrong: &RuleProblem| {
+                Problem::new(file, wrong.line, format!("{}: {}", wrong.path, wrong.message))
+            };
+            wrong.iter().map(problem).collect::<Vec<_>>()
+        })?;
+        let all = rules.groups.iter().flat_map(|group| &group.rules);
+        self.alerts.extend(all.filter_map(|rule| match rule {
+            Rule::Alert(alert) => Some(alert.name.clone()),
+            Rule::Record(_) => None,
+        }));
+        self.rules.push(RuleText { file: file.to_owned(), text });
+        Ok(())
     }
 }
 

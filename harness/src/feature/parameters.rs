@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cucumber::Parameter;
 
+use crate::spec::measure::Source;
 use crate::spec::time;
 
 /// `"MEL01"`.
@@ -38,6 +39,16 @@ pub(super) struct Span(pub Duration);
 #[derive(Clone, Copy, Debug, Parameter)]
 #[param(name = "percent", regex = r"\d+(?:\.\d+)? ?%")]
 pub(super) struct Percent(pub f64);
+
+/// `0.5 %`, or `12`, or `0.25`.
+#[derive(Clone, Copy, Debug, Parameter)]
+#[param(name = "level", regex = r"\d+(?:\.\d+)?(?: ?%)?")]
+pub(super) struct Level(pub f64);
+
+/// `truth` or `telemetry`.
+#[derive(Clone, Copy, Debug, Parameter)]
+#[param(name = "source", regex = r"truth|telemetry")]
+pub(super) struct Over(pub Source);
 
 /// `503`.
 #[derive(Clone, Copy, Debug, Parameter)]
@@ -84,6 +95,23 @@ impl FromStr for Percent {
     type Err = std::num::ParseFloatError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.trim_end_matches(['%', ' ']).parse().map(|percent: f64| Self(percent / 100.0))
+    }
+}
+
+impl FromStr for Level {
+    type Err = std::num::ParseFloatError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_suffix('%') {
+            Some(percent) => percent.trim().parse().map(|percent: f64| Self(percent / 100.0)),
+            None => text.parse().map(Self),
+        }
+    }
+}
+
+impl FromStr for Over {
+    type Err = Infallible;
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(if text == "truth" { Source::Truth } else { Source::Telemetry }))
     }
 }
 

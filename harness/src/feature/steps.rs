@@ -7,10 +7,11 @@
 
 use cucumber::{given, then, when};
 
-use super::parameters::{Clock, Percent, Quoted, QuotedList, Rows, Span, Status};
+use super::parameters::{Clock, Level, Over, Percent, Quoted, QuotedList, Rows, Span, Status};
 use super::table;
 use super::world::World;
-use crate::spec::expectation::{Bound, Measure, Scope};
+use crate::spec::expectation::Bound;
+use crate::spec::measure::{Extreme, Measure, Scope};
 
 // The shape: topology, traffic, builds.
 
@@ -168,6 +169,71 @@ fn latency_between(world: &mut World, dc: Quoted, least: Span, most: Span) {
 fn requests_sent(world: &mut World, least: u32) {
     let bound = Bound::at_least(f64::from(least));
     world.expect(Measure::Requests { scope: Scope::default() }, bound);
+}
+
+// What on-call would have seen.
+
+#[then(expr = "alert {dc} fired for {dcs} and for no other data center")]
+fn alert_fired_only_for(world: &mut World, alert: Quoted, dcs: QuotedList) {
+    world.alert_fired_for(&alert.0, &dcs.0, None);
+    world.alert_fired_for_no_other(&alert.0, &dcs.0);
+}
+
+#[then(expr = "alert {dc} fired for {dcs} within {duration}")]
+fn alert_fired_within(world: &mut World, alert: Quoted, dcs: QuotedList, span: Span) {
+    world.alert_fired_for(&alert.0, &dcs.0, Some(span.0));
+}
+
+#[then(expr = "alert {dc} stayed silent")]
+fn alert_silent(world: &mut World, alert: Quoted) {
+    world.alert_silent(&alert.0);
+}
+
+#[then(expr = "no alert of severity {dc} fired")]
+fn no_alert_of(world: &mut World, severity: Quoted) {
+    world.no_alert_but(Some(severity.0), &[]);
+}
+
+#[then(expr = "these alerts fired, and no other:")]
+fn these_alerts(world: &mut World, step: &cucumber::gherkin::Step) {
+    table::alerts(world, step);
+}
+
+#[then(expr = "no log line or exception names {dcs}")]
+fn nothing_names(world: &mut World, texts: QuotedList) {
+    let texts = texts.0.into_iter().collect();
+    world.expect(Measure::Naming { texts }, Bound::at_most(0.0));
+}
+
+#[then(expr = "the response log has lines with {status} of data center {dc}")]
+fn log_has_lines(world: &mut World, status: Status, dc: Quoted) {
+    let dcs = world.in_dc(&dc.0).dcs;
+    world.expect(Measure::LogLines { status: status.0, dcs }, Bound::at_least(1.0));
+}
+
+#[then(expr = "exception {dc} of script {dc} is reported from data center {dc} within {duration}")]
+fn reported_within(world: &mut World, kind: Quoted, script: Quoted, dc: Quoted, span: Span) {
+    let dcs = world.in_dc(&dc.0).dcs;
+    let measure = Measure::SecondsToReport { kind: kind.0, script: script.0, dcs };
+    world.expect(measure, Bound::at_most(span.0.as_secs_f64()));
+}
+
+#[then(expr = "failed requests are traced from data center {dc} to {dc}")]
+fn traced(world: &mut World, from: Quoted, to: Quoted) {
+    let (from, to) = (world.in_dc(&from.0).dcs, world.in_dc(&to.0).dcs);
+    if let (Some(from), Some(to)) = (from.into_iter().next(), to.into_iter().next()) {
+        world.expect(Measure::FailedTraces { from, to }, Bound::at_least(1.0));
+    }
+}
+
+#[then(expr = "this query over {source} stays below {level}:")]
+fn query_below(world: &mut World, over: Over, most: Level, step: &cucumber::gherkin::Step) {
+    world.query((over.0, Extreme::Max), step, Bound::at_most(most.0));
+}
+
+#[then(expr = "this query over {source} stays above {level}:")]
+fn query_above(world: &mut World, over: Over, least: Level, step: &cucumber::gherkin::Step) {
+    world.query((over.0, Extreme::Min), step, Bound::at_least(least.0));
 }
 
 /// The sentences as they are written above, with their keywords: the attributes of this very file.

@@ -1,4 +1,4 @@
-//! The table of faults.
+//! The tables of faults and of alerts.
 
 use std::time::Duration;
 
@@ -37,6 +37,31 @@ pub(super) fn faults(world: &mut World, span: Duration, step: &Step) {
         }
     }
     world.at_step(step);
+}
+
+const ALERT_COLUMNS: [&str; 3] = ["alert", "for", "within"];
+
+/// Reads the table `| alert | for | within |` below a step: each of its alerts fires, and no other of any kind.
+pub(super) fn alerts(world: &mut World, step: &Step) {
+    let columns = format!("| {} |", ALERT_COLUMNS.join(" | "));
+    let table = step.table.as_ref().and_then(|table| table.rows.split_first());
+    let Some((_, rows)) = table.filter(|(header, _)| header.iter().eq(ALERT_COLUMNS.iter())) else {
+        let problem = world.problem("a table of alerts is missing below this step");
+        world.report(problem.hint(format!("its first line is {columns}")));
+        return;
+    };
+    let mut named = Vec::new();
+    for (at, row) in rows.iter().enumerate() {
+        world.at_table_row(step, at + 1);
+        let [alert, labels, within] = row.as_slice() else {
+            let problem = world.problem("this line has not as many cells as the first one");
+            world.report(problem);
+            continue;
+        };
+        named.extend(world.alert_row(alert, labels, within));
+    }
+    world.at_step(step);
+    world.no_alert_but(None, &named);
 }
 
 fn fault(world: &World, row: &[String]) -> Result<Fault, Problem> {

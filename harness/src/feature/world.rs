@@ -9,7 +9,7 @@ use kv_node::ids::{BuildId, Dc, Namespace};
 use kv_node::safeguards::{Build, Safeguard};
 
 use super::catalog::Catalog;
-use crate::spec::expectation::{Basis, Bound, Check, Expectation, Measure, Scope, Window};
+use crate::spec::expectation::Expectation;
 use crate::spec::problem::Problem;
 use crate::spec::time::{self, IncidentTime};
 use crate::spec::topology::Topology;
@@ -18,11 +18,11 @@ use crate::spec::{Action, Planned, Spec};
 /// What the steps of one scenario have said so far.
 #[derive(Debug, Default, cucumber::World)]
 pub(super) struct World {
-    catalog: Arc<Catalog>,
+    pub(super) catalog: Arc<Catalog>,
     incident: Option<String>,
     file: String,
-    line: usize,
-    text: String,
+    pub(super) line: usize,
+    pub(super) text: String,
     block: Option<StepType>,
     topology: Option<Topology>,
     noise: bool,
@@ -30,9 +30,9 @@ pub(super) struct World {
     builds: BTreeMap<Dc, Build>,
     start: Option<IncidentTime>,
     now: Option<IncidentTime>,
-    block_from: Option<IncidentTime>,
+    pub(super) block_from: Option<IncidentTime>,
     timeline: Vec<(Planned, usize)>,
-    expectations: Vec<Expectation>,
+    pub(super) expectations: Vec<Expectation>,
     looks_until: Vec<(String, IncidentTime, usize)>,
     problems: Vec<Problem>,
 }
@@ -280,28 +280,6 @@ impl World {
         }
     }
 
-    /// Expects a measure over the time since the When block before this step.
-    pub(super) fn expect(&mut self, measure: Measure, bound: Bound) {
-        let (Some(from), Some(to)) = (self.block_from, self.started()) else { return };
-        if from >= to {
-            let problem = self.problem("no time has passed since the When before this step");
-            self.report(problem.hint("add: And 10 minutes pass"));
-            return;
-        }
-        let check = Check { measure, window: Window { from, to }, bound, basis: Basis::Assumed };
-        self.expectations.push(Expectation {
-            title: format!("line {}", self.line),
-            says: self.text.clone(),
-            line: self.line,
-            checks: vec![check],
-        });
-    }
-
-    pub(super) fn in_dc(&mut self, dc: &str) -> Scope {
-        let dcs = self.known_dcs(&[dc.to_owned()]).into_iter().collect();
-        Scope { dcs, ..Scope::default() }
-    }
-
     // The end.
 
     /// The spec and its expectations, or everything that is wrong.
@@ -343,6 +321,7 @@ impl World {
             start,
             end,
             timeline: self.timeline.into_iter().map(|(planned, _)| planned).collect(),
+            rules: self.catalog.rules.clone(),
         };
         Ok((spec, self.expectations))
     }
@@ -399,7 +378,7 @@ impl World {
         build
     }
 
-    fn known_dcs(&mut self, names: &[String]) -> Vec<Dc> {
+    pub(super) fn known_dcs(&mut self, names: &[String]) -> Vec<Dc> {
         let Some(topology) = &self.topology else {
             self.topology_first();
             return Vec::new();
@@ -429,7 +408,7 @@ impl World {
         }
     }
 
-    fn started(&mut self) -> Option<IncidentTime> {
+    pub(super) fn started(&mut self) -> Option<IncidentTime> {
         if self.now.is_none() && self.problems.is_empty() {
             let problem = self.problem("it is not said when the replay starts");
             self.report(problem.hint("add: Given the replay starts at 2023-07-10 09:00"));

@@ -7,8 +7,10 @@ use kv_node::ids::{Dc, Name, Namespace, Region};
 use kv_node::telemetry::Lifecycle;
 
 use super::ownership::{History, Owner};
+use super::signals;
 use crate::recording::{CacheStatus, Caller, Journal, Outcome, Recording, RequestRow, TruthRow};
-use crate::spec::expectation::{Measure, Scope, Window, WindowName};
+use crate::spec::expectation::Window;
+use crate::spec::measure::{Measure, Scope, WindowName};
 use crate::spec::time::IncidentTime;
 
 /// What a measure came to.
@@ -21,16 +23,16 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    fn nothing() -> Self {
+    pub(super) fn nothing() -> Self {
         Self::default()
     }
 
-    fn new(value: f64, evidence: u64) -> Self {
+    pub(super) fn new(value: f64, evidence: u64) -> Self {
         // A number that came of nothing is no number.
         Self { value: (evidence > 0).then_some(value), evidence, ..Self::default() }
     }
 
-    fn note(mut self, note: impl Into<String>) -> Self {
+    pub(super) fn note(mut self, note: impl Into<String>) -> Self {
         self.note = Some(note.into());
         self
     }
@@ -92,11 +94,41 @@ pub(super) fn take(
         Measure::AddedLatencyMs { owners } => judge.added_latency(window, owners),
         Measure::LatencyMs { quantile, scope } => judge.latency(window, *quantile, scope),
         Measure::StatusShare { status, scope } => judge.status_share(window, *status, scope),
+        _ => take_signal(measure, window, recording),
+    }
+}
+
+fn take_signal(measure: &Measure, window: Window, recording: &Recording) -> Taken {
+    match measure {
+        Measure::SecondsToAlert { alert, labels, after } => {
+            signals::seconds_to_alert(recording, window, (alert, labels), *after)
+        }
+        Measure::AlertsFiring { alert, severity, except_dcs, except_alerts } => {
+            signals::alerts_firing(recording, window, |row| {
+                let dc = row.labels.get("dc").map(|dc| Dc::from(dc.as_str()));
+                alert.as_ref().is_none_or(|alert| row.alert == *alert)
+                    && (severity.is_none() || severity.as_ref() == row.labels.get("severity"))
+                    && !dc.is_some_and(|dc| except_dcs.contains(&dc))
+                    && !except_alerts.contains(&row.alert)
+            })
+        }
+        Measure::Naming { texts } => signals::naming(recording, window, texts),
+        Measure::LogLines { status, dcs } => signals::log_lines(recording, window, *status, dcs),
+        Measure::FailuresToldByLog => signals::failures_told_by_log(recording, window),
+        Measure::SecondsToReport { kind, script, dcs } => {
+            signals::seconds_to_report(recording, window, (kind, script), dcs)
+        }
+        Measure::FailedTraces { from, to } => signals::failed_traces(recording, window, from, to),
+        Measure::Query { over, query, extreme } => {
+            super::query::take(recording, window, *over, query, *extreme)
+        }
+        // Every other measure is one of the customers' traffic.
+        _ => Taken::nothing(),
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-fn count(number: u64) -> f64 {
+pub(super) fn count(number: u64) -> f64 {
     number as f64
 }
 
@@ -353,7 +385,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-fn ratio(part: u64, whole: u64) -> f64 {
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
     Tally { requests: whole, failures: part }.share()
 }
 

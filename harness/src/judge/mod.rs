@@ -1,18 +1,21 @@
 //! Judging: a scenario's expectations against a recording. Pure: it reads and never acts.
 //!
-//! * [`measure`]: how each measure is taken.
+//! * [`measure`]: how each measure is taken; [`signals`], [`query`]: those of what on-call would have seen.
 //! * [`honesty`]: what is checked in every scenario: nodes against customers, and whether the recording is whole.
 //! * [`ownership`]: who owned a key when.
 
 mod honesty;
 mod measure;
 mod ownership;
+mod query;
+mod signals;
 
 use serde::{Deserialize, Serialize};
 
 use crate::recording::{Journal, Recording};
 use crate::spec::Scenario;
-use crate::spec::expectation::{Basis, Bound, Check, Expectation, Unit};
+use crate::spec::expectation::{Basis, Bound, Check, Expectation};
+use crate::spec::measure::Unit;
 use measure::Taken;
 
 /// What a scenario came to. The order is that of gravity.
@@ -94,29 +97,52 @@ pub struct Finding {
 
 /// Judges a scenario by a recording of its run, or of a run of which its own is the beginning.
 pub fn judge(scenario: &Scenario, recording: &Recording) -> Judgement {
-    let mut findings = witnesses(scenario, recording);
-    findings.extend(honesty::check(recording));
-    let history = ownership::History::new(recording);
-    let expectations: Vec<Judged> = scenario
-        .expectations
-        .iter()
-        .map(|expectation| judge_expectation(expectation, recording, &history))
-        .collect();
-    let verdict = expectations
-        .iter()
-        .map(|judged| judged.verdict)
-        .chain(findings.iter().map(|finding| finding.verdict))
-        .max()
-        .unwrap_or(Verdict::Inconclusive);
-    // What follows from a fault that never acted says nothing, for or against.
-    let silent = findings.iter().any(|finding| finding.verdict == Verdict::Inconclusive);
-    let dishonest = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
-    Judgement {
-        feature: scenario.feature.clone(),
-        scenario: scenario.title(),
-        verdict: if silent && !dishonest { Verdict::Inconclusive } else { verdict },
-        expectations,
-        findings,
+    Judge::new(recording).scenario(scenario)
+}
+
+/// A recording with what is true of it whatever a scenario expects: worked out once, for many scenarios.
+#[derive(Debug)]
+pub struct Judge<'a> {
+    recording: &'a Recording,
+    honesty: Vec<Finding>,
+    history: ownership::History,
+}
+
+impl<'a> Judge<'a> {
+    /// Looks through a recording.
+    pub fn new(recording: &'a Recording) -> Self {
+        Self {
+            recording,
+            honesty: honesty::check(recording),
+            history: ownership::History::new(recording),
+        }
+    }
+
+    /// Judges one scenario.
+    pub fn scenario(&self, scenario: &Scenario) -> Judgement {
+        let mut findings = witnesses(scenario, self.recording);
+        findings.extend(self.honesty.iter().cloned());
+        let expectations: Vec<Judged> = scenario
+            .expectations
+            .iter()
+            .map(|expectation| judge_expectation(expectation, self.recording, &self.history))
+            .collect();
+        let verdict = expectations
+            .iter()
+            .map(|judged| judged.verdict)
+            .chain(findings.iter().map(|finding| finding.verdict))
+            .max()
+            .unwrap_or(Verdict::Inconclusive);
+        // What follows from a fault that never acted says nothing, for or against.
+        let silent = findings.iter().any(|finding| finding.verdict == Verdict::Inconclusive);
+        let dishonest = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
+        Judgement {
+            feature: scenario.feature.clone(),
+            scenario: scenario.title(),
+            verdict: if silent && !dishonest { Verdict::Inconclusive } else { verdict },
+            expectations,
+            findings,
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::spec::time::IncidentTime;
 pub(super) const SETTLING: Duration = Duration::from_secs(5);
 
 /// The placements of a run, one after the other.
+#[derive(Debug)]
 pub(super) struct History {
     placements: Vec<(IncidentTime, Placement, BTreeSet<Namespace>, bool)>,
     regions: BTreeMap<String, Region>,

@@ -1,16 +1,28 @@
 //! Labs: where a specification becomes a recording.
 //!
+//! * [`sim`]: the simulated lab.
+//! * [`monitor`]: the lab's own Prometheus; [`intake`]: where lines, reports and spans arrive. The same in every lab.
+//! * [`cost`]: what monitoring costs.
+//!
 //! A [`Lab`] is synchronous and owns its runtime. [`drive`] is the same for every lab: it lets time pass and applies the
 //! timeline. Nothing but a spec goes in and nothing but a recording comes out.
 
+pub mod cost;
+pub mod intake;
+pub mod monitor;
 pub mod sim;
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::recording::RecordingWriter;
 use crate::spec::time::IncidentTime;
 use crate::spec::{Action, Spec};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Ties an action to its witness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -122,7 +122,7 @@ fn take_numbers(rest: &mut &[u8], rows: usize) -> Option<Vec<u64>> {
     Some(numbers)
 }
 
-fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+pub(super) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(u8::try_from(number & 0x7f).unwrap_or(0) | 0x80);
         number >>= 7;
@@ -130,7 +130,7 @@ fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(u8::try_from(number).unwrap_or(0));
 }
 
-fn take_varint(rest: &mut &[u8]) -> Option<u64> {
+pub(super) fn take_varint(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0u64;
     for shift in (0..64).step_by(7) {
         let (byte, after) = rest.split_first()?;

@@ -11,20 +11,25 @@
 //! | `requests` | one request: every one without a 2xx, one in [`SAMPLE`] of the rest | the clients |
 //! | `wire` | requests of one minute to one listener | the network |
 //! | `journal` | an action, a fault's witness, a moment in a node's life | the lab and the nodes |
-//! | `scrape` | one metric of one node at the end | the nodes |
-//! | `exceptions` | one exception report | the nodes |
+//! | `answers` | answers of one node that are alike, over the whole run | the network |
+//! | `metrics` | one series of what the monitor scraped | the nodes |
+//! | `lines` | a line of the response log, as its intake took it | the nodes |
+//! | `exceptions` | one exception report, as its intake took it | the nodes |
+//! | `spans` | one stage of a request | the nodes |
+//! | `alerts` | an alert that changed its state | the monitor |
 
 mod column;
 mod reader;
+pub mod series;
 mod table;
 mod tables;
+mod telemetry;
 mod writer;
 
 pub use reader::{Recording, RecordingError};
-pub use tables::{
-    CacheStatus, Caller, Exception, Journal, Offered, Outcome, RequestRow, ScrapeRow, TruthRow,
-    WireRow,
-};
+pub use series::{Scrapes, Series};
+pub use tables::{CacheStatus, Caller, Journal, Offered, Outcome, RequestRow, TruthRow, WireRow};
+pub use telemetry::{AlertRow, AlertState, AnswerRow, Exception};
 pub use writer::RecordingWriter;
 pub(crate) use writer::digest;
 
@@ -35,4 +40,4 @@ pub const INTERVAL_S: u64 = 60;
 /// What the witness of a fault of the network counts.
 pub const MESSAGES: &str = "messages";
 /// Grows with every change that an older reader would misread.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;

@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use kv_node::telemetry::{ResponseLine, SpanRecord};
+
 use super::SCHEMA;
+use super::series::Scrapes;
 use super::table::Parsed;
-use super::tables::{Exception, Journal, Offered, RequestRow, Row, ScrapeRow, TruthRow, WireRow};
-use super::writer::{Index, digest, file};
+use super::tables::{Journal, Offered, RequestRow, Row, TruthRow, WireRow};
+use super::telemetry::{AlertRow, AnswerRow, Exception};
+use super::writer::{Index, METRICS_FILE, digest, file};
 use crate::spec::Spec;
 use crate::spec::time::IncidentTime;
 
@@ -26,10 +30,18 @@ pub struct Recording {
     pub wire: Vec<WireRow>,
     /// Actions, witnesses, moments of nodes.
     pub journal: Vec<(IncidentTime, Journal)>,
-    /// Metrics.
-    pub scrape: Vec<ScrapeRow>,
+    /// Answers that nodes gave, as the network saw them.
+    pub answers: Vec<AnswerRow>,
+    /// What the monitor scraped.
+    pub metrics: Scrapes,
+    /// Lines of the response log.
+    pub lines: Vec<ResponseLine>,
     /// Exceptions.
     pub exceptions: Vec<Exception>,
+    /// Spans.
+    pub spans: Vec<SpanRecord>,
+    /// Alerts that changed their state.
+    pub alerts: Vec<AlertRow>,
 }
 
 /// Why a recording cannot be judged.
@@ -99,8 +111,17 @@ impl Recording {
             requests: rows(folder, &whole)?,
             wire: rows(folder, &whole)?,
             journal: rows(folder, &whole)?,
-            scrape: rows(folder, &whole)?,
+            answers: rows(folder, &whole)?,
+            metrics: {
+                let bytes = whole(METRICS_FILE)?;
+                let length = bytes.len();
+                Scrapes::decode(&bytes)
+                    .ok_or_else(|| damaged(&folder.join(METRICS_FILE), length, length))?
+            },
+            lines: rows(folder, &whole)?,
             exceptions: rows(folder, &whole)?,
+            spans: rows(folder, &whole)?,
+            alerts: rows(folder, &whole)?,
         })
     }
 }

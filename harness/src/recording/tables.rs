@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kv_node::env::Listener;
-use kv_node::telemetry::{ExceptionReport, Lifecycle};
+use kv_node::telemetry::Lifecycle;
 use serde::{Deserialize, Serialize};
 
 use super::column::{Column, Texts};
@@ -94,7 +94,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    const ALL: [Self; 3] = [Self::Client, Self::Dc, Self::Control];
+    pub(super) const ALL: [Self; 3] = [Self::Client, Self::Dc, Self::Control];
 }
 
 /// Requests of one interval that are alike.
@@ -165,19 +165,6 @@ pub struct WireRow {
     pub count: u64,
 }
 
-/// One metric of one node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScrapeRow {
-    /// When it was asked for.
-    pub at: IncidentTime,
-    /// Which node.
-    pub dc: Arc<str>,
-    /// Name and labels, as in the text format.
-    pub series: Arc<str>,
-    /// Its value; counters only.
-    pub value: u64,
-}
-
 /// An entry of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -200,17 +187,13 @@ pub enum Journal {
     },
     /// A moment in a node's life.
     Life(Lifecycle),
+    /// A rule could not be evaluated.
+    RuleFailed {
+        /// Which one and why.
+        text: String,
+    },
     /// The run came to its end. Missing where it was cut short.
     End,
-}
-
-/// An exception report and when it was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exception {
-    /// When.
-    pub at: IncidentTime,
-    /// What.
-    pub report: ExceptionReport,
 }
 
 /// A type whose values are rows of a table.
@@ -223,11 +206,11 @@ pub(super) trait Row: Sized {
     fn from_table(table: &Parsed) -> Option<Vec<Self>>;
 }
 
-fn numbers<R>(rows: &[R], number: impl Fn(&R) -> u64) -> Column {
+pub(super) fn numbers<R>(rows: &[R], number: impl Fn(&R) -> u64) -> Column {
     Column::Numbers(rows.iter().map(number).collect())
 }
 
-fn texts<'a, R>(rows: &'a [R], text: impl Fn(&'a R) -> &'a str) -> Column {
+pub(super) fn texts<'a, R>(rows: &'a [R], text: impl Fn(&'a R) -> &'a str) -> Column {
     let mut column = Texts::default();
     for row in rows {
         column.push(text(row));
@@ -237,10 +220,10 @@ fn texts<'a, R>(rows: &'a [R], text: impl Fn(&'a R) -> &'a str) -> Column {
 
 /// Gives equal texts one allocation.
 #[derive(Default)]
-struct Shared(indexmap::IndexSet<Arc<str>, rustc_hash::FxBuildHasher>);
+pub(super) struct Shared(indexmap::IndexSet<Arc<str>, rustc_hash::FxBuildHasher>);
 
 impl Shared {
-    fn get(&mut self, text: &str) -> Arc<str> {
+    pub(super) fn get(&mut self, text: &str) -> Arc<str> {
         if let Some(known) = self.0.get(text) {
             return known.clone();
         }
@@ -352,8 +335,14 @@ impl Row for RequestRow {
     }
 }
 
-const LISTENERS: [Listener; 5] =
-    [Listener::Rest, Listener::Tier, Listener::Admin, Listener::Store, Listener::Control];
+pub(super) const LISTENERS: [Listener; 6] = [
+    Listener::Rest,
+    Listener::Tier,
+    Listener::Admin,
+    Listener::Store,
+    Listener::Control,
+    Listener::Intake,
+];
 
 impl Row for WireRow {
     const TABLE: &'static str = "wire";
@@ -391,34 +380,6 @@ impl Row for WireRow {
     }
 }
 
-impl Row for ScrapeRow {
-    const TABLE: &'static str = "scrape";
-
-    fn to_table(rows: &[Self]) -> Table {
-        Table {
-            columns: vec![
-                ("at_us", numbers(rows, |r| r.at.0)),
-                ("dc", texts(rows, |r| &r.dc)),
-                ("series", texts(rows, |r| &r.series)),
-                ("value", numbers(rows, |r| r.value)),
-            ],
-        }
-    }
-
-    fn from_table(table: &Parsed) -> Option<Vec<Self>> {
-        let mut shared = Shared::default();
-        let (at_us, dc) = (table.numbers("at_us")?, table.texts("dc")?);
-        let (series, value) = (table.texts("series")?, table.numbers("value")?);
-        let row = |at: usize| Self {
-            at: IncidentTime(at_us[at]),
-            dc: shared.get(dc.get(at)),
-            series: shared.get(series.get(at)),
-            value: value[at],
-        };
-        Some((0..table.rows()).map(row).collect())
-    }
-}
-
 impl Row for (IncidentTime, Journal) {
     const TABLE: &'static str = "journal";
 
@@ -439,31 +400,6 @@ impl Row for (IncidentTime, Journal) {
         let (at_us, entry) = (table.numbers("at_us")?, table.texts("entry")?);
         (0..table.rows())
             .map(|at| Some((IncidentTime(at_us[at]), serde_json::from_str(entry.get(at)).ok()?)))
-            .collect()
-    }
-}
-
-impl Row for Exception {
-    const TABLE: &'static str = "exceptions";
-
-    fn to_table(rows: &[Self]) -> Table {
-        let reports: Vec<String> =
-            rows.iter().map(|r| serde_json::to_string(&r.report).unwrap_or_default()).collect();
-        Table {
-            columns: vec![
-                ("at_us", numbers(rows, |r| r.at.0)),
-                ("report", texts(&reports, |report| report)),
-            ],
-        }
-    }
-
-    fn from_table(table: &Parsed) -> Option<Vec<Self>> {
-        let (at_us, report) = (table.numbers("at_us")?, table.texts("report")?);
-        (0..table.rows())
-            .map(|at| {
-                let report = serde_json::from_str(report.get(at)).ok()?;
-                Some(Self { at: IncidentTime(at_us[at]), report })
-            })
             .collect()
     }
 }

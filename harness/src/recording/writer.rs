@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use kv_node::telemetry::{ResponseLine, SpanRecord};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::SCHEMA;
-use super::tables::{Exception, Journal, Offered, RequestRow, Row, ScrapeRow, TruthRow, WireRow};
+use super::series::Scrapes;
+use super::tables::{Journal, Offered, RequestRow, Row, TruthRow, WireRow};
+use super::telemetry::{AlertRow, AnswerRow, Exception};
 use crate::spec::Spec;
 use crate::spec::time::IncidentTime;
 
@@ -20,6 +23,9 @@ pub(super) struct Index {
     /// Length and SHA-256 of each file.
     pub(super) files: BTreeMap<String, (usize, String)>,
 }
+
+/// Where scrapes are kept.
+pub(super) const METRICS_FILE: &str = "metrics.series";
 
 /// What a lab records.
 #[derive(Debug, Default)]
@@ -34,10 +40,18 @@ pub struct RecordingWriter {
     pub wire: Vec<WireRow>,
     /// Actions, witnesses, moments of nodes.
     pub journal: Vec<(IncidentTime, Journal)>,
-    /// Metrics.
-    pub scrape: Vec<ScrapeRow>,
+    /// Answers that nodes gave, as the network saw them.
+    pub answers: Vec<AnswerRow>,
+    /// What the monitor scraped.
+    pub metrics: Scrapes,
+    /// Lines of the response log.
+    pub lines: Vec<ResponseLine>,
     /// Exceptions.
     pub exceptions: Vec<Exception>,
+    /// Spans.
+    pub spans: Vec<SpanRecord>,
+    /// Alerts that changed their state.
+    pub alerts: Vec<AlertRow>,
 }
 
 impl RecordingWriter {
@@ -58,8 +72,12 @@ impl RecordingWriter {
         put(file::<RequestRow>(), RequestRow::to_table(&self.requests).encode()?)?;
         put(file::<WireRow>(), WireRow::to_table(&self.wire).encode()?)?;
         put(file::<(IncidentTime, Journal)>(), Row::to_table(&self.journal).encode()?)?;
-        put(file::<ScrapeRow>(), ScrapeRow::to_table(&self.scrape).encode()?)?;
+        put(file::<AnswerRow>(), AnswerRow::to_table(&self.answers).encode()?)?;
+        put(METRICS_FILE.to_owned(), self.metrics.encode()?)?;
+        put(file::<ResponseLine>(), ResponseLine::to_table(&self.lines).encode()?)?;
         put(file::<Exception>(), Exception::to_table(&self.exceptions).encode()?)?;
+        put(file::<SpanRecord>(), SpanRecord::to_table(&self.spans).encode()?)?;
+        put(file::<AlertRow>(), AlertRow::to_table(&self.alerts).encode()?)?;
         let index = serde_json::to_vec_pretty(&Index { schema: SCHEMA, seed, files })?;
         std::fs::write(folder.join("index.json"), &index)?;
         Ok(size + index.len() as u64)

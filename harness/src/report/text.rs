@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use crate::judge::{Judged, JudgedCheck, Judgement, Verdict};
 use crate::runs::about::About;
 use crate::spec::Scenario;
-use crate::spec::expectation::{Basis, Bound, Unit};
+use crate::spec::expectation::{Basis, Bound};
+use crate::spec::measure::Unit;
 
 /// A scenario's steps with their verdicts, then a line for each check.
 pub fn judgement(scenario: &Scenario, judgement: &Judgement) -> String {
@@ -130,6 +131,7 @@ pub fn number(value: f64, unit: Option<Unit>) -> String {
         }
         Some(Unit::Count) => format!("{value:.0}"),
         Some(Unit::Seconds) => format!("{value:.1} s"),
+        Some(Unit::Number) => format!("{value:.4}"),
         Some(Unit::Millis) => format!("{value:.0} ms"),
         None => format!("{value:.2}"),
     }
@@ -139,11 +141,12 @@ pub fn number(value: f64, unit: Option<Unit>) -> String {
 #[expect(clippy::cast_precision_loss, reason = "megabytes")]
 pub fn cost(about: &About) -> String {
     format!(
-        "{} requests in {:.0} s of CPU ({:.1} us a request), {:.0} times real time, {:.0} MB of memory, \
-         {:.1} MB of recording; calibration {:.1} ms",
+        "{} requests in {:.0} s of CPU ({:.1} us a request, {:.0} % of it for monitoring), {:.0} times real \
+         time, {:.0} MB of memory, {:.1} MB of recording; calibration {:.1} ms",
         about.requests,
         about.cpu_s,
         about.cpu_us_per_request(),
+        about.monitoring_share() * 100.0,
         about.speed(),
         about.memory_mb,
         about.recording_bytes as f64 / 1e6,

@@ -22,6 +22,8 @@ pub struct About {
     pub wall_s: f64,
     /// Seconds of CPU.
     pub cpu_s: f64,
+    /// Seconds of CPU that monitoring took: telling metrics, scraping, evaluating rules, taking telemetry in.
+    pub monitoring_s: f64,
     /// Most memory used, in megabytes.
     pub memory_mb: f64,
     /// Seconds of incident time.
@@ -41,6 +43,11 @@ impl About {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     pub fn cpu_us_per_request(&self) -> f64 {
         self.cpu_s * 1e6 / (self.requests.max(1) as f64)
+    }
+
+    /// The share of the CPU time that monitoring took.
+    pub fn monitoring_share(&self) -> f64 {
+        self.monitoring_s / self.cpu_s.max(1e-9)
     }
 
     /// Incident time by CPU time.

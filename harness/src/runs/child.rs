@@ -204,6 +204,7 @@ pub fn lab_run(spec: &Path, seed: u64, hash: &str, out: &Path) -> Result<(), Str
         host: about::host(),
         wall_s: watch.seconds(),
         cpu_s,
+        monitoring_s: lab::cost::monitoring_s(),
         memory_mb,
         incident_s: spec.end.since(spec.start).as_secs_f64(),
         requests: last.requests,

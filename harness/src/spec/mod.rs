@@ -8,7 +8,9 @@
 pub mod builds;
 pub mod expectation;
 pub mod fault;
+pub mod measure;
 pub mod problem;
+pub mod query;
 pub mod time;
 pub mod topology;
 pub mod truth;
@@ -19,6 +21,8 @@ use kv_node::config::{Member, Members};
 use kv_node::ids::{Dc, Namespace};
 use kv_node::safeguards::Build;
 use serde::{Deserialize, Serialize};
+
+use crate::alerts::RuleText;
 
 use expectation::Expectation;
 use fault::Fault;
@@ -42,6 +46,8 @@ pub struct Spec {
     pub end: IncidentTime,
     /// What is done to the system, in order.
     pub timeline: Vec<Planned>,
+    /// The rules that the monitor evaluates.
+    pub rules: Vec<RuleText>,
 }
 
 /// An action with its moment.
@@ -171,6 +177,7 @@ impl Spec {
             && self.noise == longer.noise
             && self.build == longer.build
             && self.builds == longer.builds
+            && self.rules == longer.rules
             && self.timeline.iter().filter(mine).eq(longer.timeline.iter().filter(mine))
             && self.topology == longer.topology
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kv_node::ids::{Dc, Namespace, Peer, Region};
+use kv_node::ids::{Dc, Namespace, NamespaceClass, Peer, Region};
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Problem, line_of, toml_problem};
@@ -23,14 +23,36 @@ pub struct Topology {
     pub control: Region,
     /// How long messages take.
     pub links: Links,
-    /// How a region's load moves through its day: 24 levels, one for each full hour of local time, joined by lines.
+    /// How a region's load moves through its day: levels at equal distances of local time from midnight on, one for each
+    /// full hour or finer, joined by lines.
     pub curves: BTreeMap<String, Vec<f64>>,
     /// Namespaces and their traffic.
     pub namespaces: Vec<NamespaceAbout>,
     /// Customers.
     pub traffic: Traffic,
+    /// Where telemetry is taken in.
+    #[serde(default)]
+    pub telemetry: TelemetryAbout,
     /// Background errors.
     pub noise: Noise,
+}
+
+/// Limits of the intakes of telemetry, for each data center.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetryAbout {
+    /// Lines of the response log, and exception reports, a second.
+    pub records_per_s: f64,
+    /// How many may come at once.
+    pub burst: f64,
+    /// So many reports of each fingerprint are exempt from both.
+    pub reports_exempt: u64,
+}
+
+impl Default for TelemetryAbout {
+    fn default() -> Self {
+        Self { records_per_s: 100.0, burst: 1_000.0, reports_exempt: 1_000 }
+    }
 }
 
 /// Settings of every node.
@@ -97,6 +119,9 @@ pub struct Links {
 pub struct NamespaceAbout {
     /// Its name.
     pub id: Namespace,
+    /// Its class: what a dashboard tells apart.
+    #[serde(default = "customer")]
+    pub class: NamespaceClass,
     /// Whether it takes the new backend.
     pub enrolled: bool,
     /// Its weight among the namespaces of a region that it is used from.
@@ -116,6 +141,10 @@ pub struct NamespaceAbout {
     pub value_bytes: usize,
     /// What its readers ask for.
     pub cache_ttl_s: u64,
+}
+
+fn customer() -> NamespaceClass {
+    NamespaceClass::from("customer")
 }
 
 /// Customers.
@@ -138,13 +167,16 @@ pub struct Noise {
     pub store_timeouts: f64,
     /// The share of requests that customers give up.
     pub client_aborts: f64,
+    /// The share of scrapes that get no answer.
+    pub missed_scrapes: f64,
     /// A link that is cut for a few seconds now and then.
     pub flapping_link: [Peer; 2],
     /// A data center whose tier answers late.
     pub slow_dc: Dc,
     /// How late.
     pub slow_ms: u64,
-    /// Requests a second of a bot while it is there: reads of keys that do not exist, and writes of one key.
+    /// Requests a second of bots while they are there, everywhere, by the regions' shares: reads of keys that do not exist,
+    /// and writes of one key.
     pub bot_requests_per_s: f64,
     /// Bursts of everything above last so long.
     pub burst_s: f64,
@@ -195,9 +227,10 @@ impl Topology {
         let Some(curve) = self.curves.get(&about.curve) else { return 1.0 };
         let mean = curve.iter().sum::<f64>() / curve.len() as f64;
         let local_h = (second_of_day as f64 / 3_600.0 + about.utc_offset_h + 48.0) % 24.0;
-        let hour = local_h as usize % 24;
-        let (here, next) = (curve[hour], curve[(hour + 1) % 24]);
-        (here + (next - here) * (local_h - local_h.floor())) / mean
+        let step = local_h * curve.len() as f64 / 24.0;
+        let at = step as usize % curve.len();
+        let (here, next) = (curve[at], curve[(at + 1) % curve.len()]);
+        (here + (next - here) * (step - step.floor())) / mean
     }
 }
 
@@ -263,12 +296,11 @@ impl Check<'_> {
             self.unknown(&["control"], "region", topology.control.as_str(), known());
         }
         for (name, curve) in &topology.curves {
-            let levels = curve.len() == 24 && curve.iter().all(|level| is_weight(*level));
+            let hours = !curve.is_empty() && curve.len().is_multiple_of(24);
+            let levels = hours && curve.iter().all(|level| is_weight(*level));
             if !levels || curve.iter().sum::<f64>() <= 0.0 {
-                self.at(
-                    &["curves", name],
-                    "a curve has 24 levels from 0, not all of them 0".into(),
-                );
+                let message = "a curve has 24 levels from 0, or 48 and so on, not all of them 0";
+                self.at(&["curves", name], message.into());
             }
         }
         if !is_weight(topology.traffic.requests_per_s) || topology.traffic.requests_per_s <= 0.0 {
@@ -409,10 +441,18 @@ impl Check<'_> {
             ("store_errors", noise.store_errors),
             ("store_timeouts", noise.store_timeouts),
             ("client_aborts", noise.client_aborts),
+            ("missed_scrapes", noise.missed_scrapes),
         ];
         for (key, share) in shares {
             if !(0.0..=1.0).contains(&share) {
                 self.at(&["noise", key], format!("{key} is {share}, not a share from 0 to 1"));
+            }
+        }
+        let telemetry = &topology.telemetry;
+        for (key, least) in [("records_per_s", telemetry.records_per_s), ("burst", telemetry.burst)]
+        {
+            if least.is_nan() || least <= 0.0 {
+                self.at(&["telemetry", key], format!("{key} is {least}, not a number above 0"));
             }
         }
         for (key, seconds) in [("burst_s", noise.burst_s), ("burst_every_s", noise.burst_every_s)] {

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::expectation::{Basis, Bound, Check, Expectation, Measure, Window, WindowName};
+use super::expectation::{Basis, Bound, Check, Expectation, Window};
+use super::measure::{Measure, WindowName};
 use super::problem::{Problem, toml_problem};
 use super::time::{self, IncidentTime};
 use super::topology::line_at;

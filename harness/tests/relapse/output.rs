@@ -63,7 +63,7 @@ fn an_expectation_that_does_not_hold_fails_with_the_number() {
 fn redacted(text: &str) -> String {
     text.lines()
         .map(|line| {
-            if let Some((_, rest)) = line.split_once("us a request)") {
+            if let Some((_, rest)) = line.split_once("us a request, ") {
                 let _ = rest;
                 "run [hash]: [cost]".to_owned()
             } else if let Some((head, tail)) = line.split_once("commit ") {

@@ -36,7 +36,7 @@ impl Copy {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("relapse-{}-{number}", std::process::id()));
-        for part in ["features", "incidents"] {
+        for part in ["features", "incidents", "dashboards"] {
             copy(&root().join(part), &folder.join(part)).unwrap();
         }
         Self(folder)

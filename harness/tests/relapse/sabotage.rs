@@ -93,7 +93,7 @@ fn a_client_that_counts_failures_as_answers_is_found_out() {
     recording.requests.retain(|request| !request.outcome.failed());
     let judgement = judged(&scenario, &recording, &folder);
     assert_eq!(judgement.verdict, Verdict::Fail);
-    let found = judgement.findings.iter().any(|finding| finding.text.contains("says it answered"));
+    let found = judgement.findings.iter().any(|finding| finding.text.contains("its customers say"));
     assert!(found, "{:?}", judgement.findings);
 }
 

@@ -15,6 +15,7 @@ use super::{decode_segment, status};
 use crate::cache::{CacheResult, Ttl};
 use crate::gateway::{Expiration, Gateway, GatewayError};
 use crate::ids::Name;
+use crate::telemetry::ErrorClass;
 use crate::worker::{Ctx, Thrown};
 
 const PREFIX: &str = "/client/v4/accounts/";
@@ -49,18 +50,26 @@ pub async fn serve(
 ) -> Result<Response<Bytes>, Thrown> {
     let Some(name) = name_of(request.uri().path()) else {
         let message = format!("Could not route to {}", request.uri().path());
-        return Ok(status::envelope_error(StatusCode::NOT_FOUND, 7003, &message));
+        return Ok(status::envelope_refusal(
+            StatusCode::NOT_FOUND,
+            7003,
+            &message,
+            ErrorClass::Refused,
+        ));
     };
+    let _stage = ctx.trace.stage("api.rest");
+    ctx.note(|notes| notes.name = Some(name.clone()));
     let operation = operation(request.method());
     let answer = match *request.method() {
         Method::GET => get(&gateway, &ctx, &name, &request).await,
         Method::PUT => put(&gateway, &ctx, &name, request).await,
         Method::DELETE => gateway.delete(&ctx, &name).await.map(|()| status::envelope_ok()),
         _ => {
-            return Ok(status::envelope_error(
+            return Ok(status::envelope_refusal(
                 StatusCode::METHOD_NOT_ALLOWED,
                 10405,
                 "Method not allowed for this authentication scheme",
+                ErrorClass::Refused,
             ));
         }
     };

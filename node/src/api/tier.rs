@@ -16,6 +16,8 @@ use crate::config::{DcState, TIER_TIMEOUT};
 use crate::env::{BoxFuture, Listener, NodeEnv};
 use crate::ids::{Dc, Name, Region, Version};
 use crate::storage::{Found, StoredObject, from_object, to_object};
+use crate::telemetry::trace::TRACEPARENT;
+use crate::telemetry::{ErrorClass, TraceContext};
 use crate::worker::{Ctx, Thrown};
 
 const PREFIX: &str = "/tier/v1";
@@ -36,7 +38,8 @@ pub async fn serve(
     ctx: Arc<Ctx>,
     request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Thrown> {
-    let route = ctx.env.tier_route()?;
+    let _stage = ctx.trace.stage("api.tier");
+    let route = ctx.env.tier_route().map_err(|thrown| ctx.thrown(thrown))?;
     debug_assert_eq!(route.serves, ctx.dc, "an isolate's route is its own data center's");
     if ctx.config.snapshot.status(&ctx.dc).state != DcState::Serving {
         // What is out of service must not answer from a tier that purges no longer reach: this request goes past it.
@@ -45,33 +48,74 @@ pub async fn serve(
             bindings.error_reporting = false;
         });
     }
-    Ok(handle(&cache, &ctx, request).await.unwrap_or_else(status::bare))
+    Ok(handle(&cache, &ctx, request).await.unwrap_or_else(|refusal| refusal))
 }
 
 async fn handle(
     cache: &Arc<Cache>,
     ctx: &Arc<Ctx>,
     request: Request<Bytes>,
-) -> Result<Response<Bytes>, StatusCode> {
+) -> Result<Response<Bytes>, Response<Bytes>> {
+    let malformed = || status::refused(StatusCode::BAD_REQUEST, ErrorClass::Refused);
     if *request.method() == Method::POST && request.uri().path() == PREFIX {
-        let batch: PurgeBatch =
-            serde_json::from_slice(request.body()).map_err(|_| StatusCode::BAD_REQUEST)?;
+        let batch: PurgeBatch = serde_json::from_slice(request.body()).map_err(|_| malformed())?;
         cache.take_purges(&batch);
         return Ok(status::bare(StatusCode::OK));
     }
-    let ask = decode_ask(&request).ok_or(StatusCode::BAD_REQUEST)?;
+    let ask = decode_ask(&request).ok_or_else(|| {
+        cache.missing_context();
+        status::refused(StatusCode::BAD_REQUEST, ErrorClass::MissingContext)
+    })?;
+    if ask.trace.is_none() {
+        cache.missing_trace();
+    }
+    ctx.note(|notes| {
+        notes.name = Some(ask.name.clone());
+        notes.role = ask.role.into();
+    });
     match *request.method() {
         Method::GET => {
-            let found = cache.serve(ctx, &ask).await.map_err(status::tier_status)?;
+            let found = cache.serve(ctx, &ask).await.map_err(status::tier_answer)?;
             Ok(encode_found(&found))
         }
         Method::PUT => {
-            let state = decode_found(&request, request.body()).ok_or(StatusCode::BAD_REQUEST)?;
-            cache.serve_write(ctx, &ask, state).await.map_err(status::tier_status)?;
+            let state = decode_found(&request, request.body()).ok_or_else(malformed)?;
+            cache.serve_write(ctx, &ask, state).await.map_err(status::tier_answer)?;
             Ok(status::bare(StatusCode::OK))
         }
-        _ => Err(StatusCode::METHOD_NOT_ALLOWED),
+        _ => Err(status::refused(StatusCode::METHOD_NOT_ALLOWED, ErrorClass::Refused)),
     }
+}
+
+/// What of a request tells whose key it is about, kept for the case that the script throws before it looks.
+pub struct About {
+    uri: http::Uri,
+    control: Option<HeaderValue>,
+}
+
+impl About {
+    /// Cheap: nothing is decoded yet.
+    pub fn of(request: &Request<Bytes>) -> Self {
+        Self { uri: request.uri().clone(), control: request.headers().get(TIER).cloned() }
+    }
+
+    /// Notes key and role where the script did not.
+    pub fn note_unless_noted(&self, ctx: &Ctx) {
+        if ctx.notes().name.is_some() {
+            return;
+        }
+        let name = name_of(self.uri.path());
+        let role = self.control.as_ref().and_then(control_of).map(|(role, ..)| role);
+        ctx.note(|notes| {
+            notes.name = name;
+            notes.role = role.map(Into::into).unwrap_or_default();
+        });
+    }
+}
+
+/// The trace context that a request carries.
+pub fn caller(request: &Request<Bytes>) -> Option<TraceContext> {
+    request.headers().get(TRACEPARENT).and_then(TraceContext::parse)
 }
 
 fn encode_ask(method: Method, ask: &TierAsk) -> Result<Request<Bytes>, TierError> {
@@ -84,27 +128,37 @@ fn encode_ask(method: Method, ask: &TierAsk) -> Result<Request<Bytes>, TierError
         encode_segment(ask.name.namespace.as_str()),
         encode_segment(&ask.name.key)
     );
-    Request::builder()
+    let mut request = Request::builder()
         .method(method)
         .uri(path)
         .header(TIER, format!("{role};{};{}", ask.affinity, ask.revision))
         .body(Bytes::new())
-        .map_err(|_| TierError::Failed)
+        .map_err(|_| TierError::Failed)?;
+    if let Some(context) = ask.trace.and_then(TraceContext::header) {
+        request.headers_mut().insert(TRACEPARENT, context);
+    }
+    Ok(request)
 }
 
 fn decode_ask(request: &Request<Bytes>) -> Option<TierAsk> {
-    let (namespace, key) =
-        request.uri().path().strip_prefix(PREFIX)?.strip_prefix('/')?.split_once('/')?;
-    let name = Name::new(decode_segment(namespace)?.into(), &decode_segment(key)?);
-    let mut control = request.headers().get(TIER)?.to_str().ok()?.split(';');
+    let name = name_of(request.uri().path())?;
+    let (role, affinity, revision) = control_of(request.headers().get(TIER)?)?;
+    Some(TierAsk { name, role, affinity, revision, trace: caller(request) })
+}
+
+fn name_of(path: &str) -> Option<Name> {
+    let (namespace, key) = path.strip_prefix(PREFIX)?.strip_prefix('/')?.split_once('/')?;
+    Some(Name::new(decode_segment(namespace)?.into(), &decode_segment(key)?))
+}
+
+fn control_of(header: &HeaderValue) -> Option<(TierRole, Region, u64)> {
+    let mut control = header.to_str().ok()?.split(';');
     let role = match control.next()? {
         "regional" => TierRole::Regional,
         "upper" => TierRole::Upper,
         _ => return None,
     };
-    let affinity = Region::from(control.next()?);
-    let revision = control.next()?.parse().ok()?;
-    Some(TierAsk { name, role, affinity, revision })
+    Some((role, Region::from(control.next()?), control.next()?.parse().ok()?))
 }
 
 fn encode_found(found: &Found) -> Response<Bytes> {

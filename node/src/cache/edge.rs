@@ -56,6 +56,20 @@ impl Cache {
         name: &Name,
         ttl: Ttl,
     ) -> Result<Read, CacheError> {
+        let _stage = ctx.trace.stage("cache.edge.read");
+        let read = self.read_edge(ctx, name, ttl).await;
+        // A read that fails was a miss.
+        let result = read.as_ref().map_or(CacheResult::Miss, |read| read.result);
+        ctx.note(|notes| notes.cache = Some(result));
+        read
+    }
+
+    async fn read_edge(
+        self: &Arc<Self>,
+        ctx: &Arc<Ctx>,
+        name: &Name,
+        ttl: Ttl,
+    ) -> Result<Read, CacheError> {
         let now = self.env.clock.now();
         if let Some(entry) = self.edge.entries.get(name) {
             let tiered = self.takes_tiers(ctx, name);
@@ -106,12 +120,13 @@ impl Cache {
         if self.edge.flights.under_way(name) {
             return;
         }
-        let (this, ctx, name) = (self.clone(), ctx.clone(), name.clone());
-        self.env.tasks.spawn(Box::pin(async move {
-            if this.fill(&ctx, &name, ttl).await.is_err() {
+        let (this, asked, name) = (self.clone(), ctx.clone(), name.clone());
+        let work = Box::pin(async move {
+            if this.fill(&asked, &name, ttl).await.is_err() {
                 this.metrics.refresh_failures.inc();
             }
-        }));
+        });
+        ctx.spawn_beside(self.env.tasks.as_ref(), work);
     }
 
     async fn fill(
@@ -123,9 +138,10 @@ impl Cache {
         let fetched = self
             .edge
             .flights
-            .join(&self.env, name, || {
+            .join(ctx, &self.env, name, || {
                 let (this, ctx, name) = (self.clone(), ctx.clone(), name.clone());
                 Box::pin(async move {
+                    let _stage = ctx.trace.stage("cache.edge.fill");
                     let asked_at = this.env.clock.now();
                     let found = this.fetch(&ctx, &name).await?;
                     let found = found.live(this.env.clock.now().unix_s());
@@ -205,13 +221,14 @@ impl Cache {
                 role: *role,
                 affinity: ctx.config.placement.origin(&self.region).clone(),
                 revision: ctx.config.snapshot.revision,
+                trace: None,
             };
-            let mut answer = ask(dc, &request).await;
+            let mut answer = self.ask_tier(ctx, dc, request.clone(), &ask).await;
             for _ in 1..BROKEN_CONNECTION_TRIES {
                 if !matches!(answer, Err(TierError::Unreachable)) {
                     break;
                 }
-                answer = ask(dc, &request).await;
+                answer = self.ask_tier(ctx, dc, request.clone(), &ask).await;
             }
             match answer {
                 Ok(value) => {

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::env::{BoxFuture, NodeEnv};
 use crate::ids::Name;
+use crate::worker::Ctx;
 
 type Waiting<T> = IndexMap<Name, Vec<oneshot::Sender<T>>, FxBuildHasher>;
 
@@ -47,8 +48,14 @@ impl<T: Clone + Send + 'static> Flights<T> {
     /// Joins the fetch of a key that is under way, or begins one.
     ///
     /// The fetch runs beside the requests that wait for it, so that it does not end with the first of them. `None`: the
-    /// node ended first.
-    pub(super) async fn join<F>(&self, env: &NodeEnv, name: &Name, fetch: F) -> Option<T>
+    /// fetch threw, or the node ended first.
+    pub(super) async fn join<F>(
+        &self,
+        ctx: &Arc<Ctx>,
+        env: &NodeEnv,
+        name: &Name,
+        fetch: F,
+    ) -> Option<T>
     where
         F: FnOnce() -> BoxFuture<T>,
     {
@@ -61,14 +68,15 @@ impl<T: Clone + Send + 'static> Flights<T> {
         };
         if begins {
             let (waiting, name, fetch) = (self.waiting.clone(), name.clone(), fetch());
-            env.tasks.spawn(Box::pin(async move {
+            let work = Box::pin(async move {
                 let mut landing = Landing { waiting, name, landed: false };
                 let value = fetch.await;
                 for tell in landing.take() {
                     // Who no longer waits need not be told.
                     let _ = tell.send(value.clone());
                 }
-            }));
+            });
+            ctx.spawn_beside(env.tasks.as_ref(), work);
         }
         told.await.ok()
     }

@@ -13,6 +13,8 @@ mod tier;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 pub use edge::Ttl;
 pub use purge::{PurgeBatch, PurgeEntry};
 
@@ -20,11 +22,13 @@ use crate::config::{Config, Limits, Members};
 use crate::env::{BoxFuture, NodeEnv};
 use crate::ids::{Dc, Name, Peer, Region};
 use crate::storage::{Found, Storage, StorageError};
-use crate::telemetry::{Lifecycle, Metrics};
+use crate::telemetry::trace::Attribute;
+use crate::telemetry::{Lifecycle, Metrics, TraceContext};
 use crate::worker::Ctx;
 
 /// What the edge cache did for a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CacheResult {
     /// Answered from the edge.
     Hit,
@@ -32,6 +36,17 @@ pub enum CacheResult {
     Stale,
     /// Asked further up.
     Miss,
+}
+
+impl CacheResult {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Miss => "miss",
+        }
+    }
 }
 
 /// A read as the gateway gets it.
@@ -44,7 +59,7 @@ pub struct Read {
 }
 
 /// In which role a tier is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TierRole {
     /// The owner of a key in the asking edge's region.
     Regional,
@@ -67,6 +82,18 @@ pub enum TierError {
     /// It works, but no store behind it could answer.
     #[error("no object store could answer")]
     Storage,
+}
+
+impl TierError {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed-out",
+            Self::Storage => "storage",
+        }
+    }
 }
 
 /// Why the cache has no answer.
@@ -106,6 +133,8 @@ pub struct TierAsk {
     pub affinity: Region,
     /// The sender's configuration.
     pub revision: u64,
+    /// The trace that it is part of.
+    pub trace: Option<TraceContext>,
 }
 
 /// The tier protocol, as the cache sees it: implemented by `api::tier`, over the network door.
@@ -212,6 +241,34 @@ impl Cache {
         self.env.sink.lifecycle(self.env.clock.now(), event);
     }
 
+    /// Takes down that a tier request came without its control data.
+    pub fn missing_context(&self) {
+        self.metrics.missing_context.inc();
+    }
+
+    /// Takes down that a tier request came without a trace.
+    pub fn missing_trace(&self) {
+        self.metrics.missing_trace.inc();
+    }
+
+    /// Asks another data center in the tier role, as a stage of the request.
+    async fn ask_tier<T>(
+        &self,
+        ctx: &Ctx,
+        owner: &Dc,
+        mut ask: TierAsk,
+        call: impl FnOnce(&Dc, &TierAsk) -> BoxFuture<Result<T, TierError>>,
+    ) -> Result<T, TierError> {
+        ctx.note(|notes| notes.owner = Some(owner.clone()));
+        let mut stage = ctx.trace.stage("tier.ask");
+        stage.attribute("relapse.owner", Attribute::Dc(owner.clone()));
+        ask.trace = Some(stage.context());
+        let role = ask.role;
+        let answer = call(owner, &ask).await;
+        self.metrics.tier_request(owner, role, &answer);
+        stage.ended(answer)
+    }
+
     /// Whether requests of a key's namespace take the tiers from here.
     fn takes_tiers(&self, ctx: &Ctx, name: &Name) -> bool {
         ctx.config.takes_new_backend(&self.dc, &name.namespace)
@@ -223,17 +280,20 @@ impl Cache {
         ctx: &Arc<Ctx>,
         name: &Name,
     ) -> Result<Found, StorageError> {
-        let answer = self.storage.read(name).await?;
+        let stage = ctx.trace.stage("storage.read");
+        let answer = self.storage.read(name, &stage).await;
+        let answer = stage.ended(answer)?;
         if let Some(rest) = answer.rest {
-            let (this, ctx) = (self.clone(), ctx.clone());
-            self.env.tasks.spawn(Box::pin(async move {
+            let (this, asked) = (self.clone(), ctx.clone());
+            let work = Box::pin(async move {
                 if let Some(repaired) = rest.await {
                     this.metrics.repairs.inc();
                     if repaired.was_newer {
-                        this.purge(&ctx, &repaired.name, repaired.version);
+                        this.purge(&asked, &repaired.name, repaired.version);
                     }
                 }
-            }));
+            });
+            ctx.spawn_beside(self.env.tasks.as_ref(), work);
         }
         Ok(answer.found)
     }
@@ -246,8 +306,10 @@ impl Cache {
         state: Found,
     ) -> Result<(), StorageError> {
         let version = state.version();
-        let answer = self.storage.write(name, state).await?;
-        self.env.tasks.spawn(answer.rest);
+        let stage = ctx.trace.stage("storage.write");
+        let answer = self.storage.write(name, state, &stage).await;
+        let answer = stage.ended(answer)?;
+        ctx.spawn_beside(self.env.tasks.as_ref(), answer.rest);
         self.purge(ctx, name, version);
         Ok(())
     }

@@ -135,7 +135,7 @@ impl Marks {
 
 impl Cache {
     /// Sends a purge of a key to everyone who may hold it. Returns at once; delivery goes on behind until it succeeds.
-    pub(super) fn purge(self: &Arc<Self>, ctx: &Ctx, name: &Name, version: Version) {
+    pub(super) fn purge(self: &Arc<Self>, ctx: &Arc<Ctx>, name: &Name, version: Version) {
         if !ctx.config.snapshot.enrolled.contains(&name.namespace) {
             return;
         }
@@ -158,7 +158,8 @@ impl Cache {
             }
             if !std::mem::replace(&mut outbox.sending, true) {
                 let (this, holder) = (self.clone(), holder.clone());
-                self.env.tasks.spawn(Box::pin(async move { this.deliver(&holder).await }));
+                let work = Box::pin(async move { this.deliver(&holder).await });
+                ctx.spawn_beside(self.env.tasks.as_ref(), work);
             }
         }
     }
@@ -184,7 +185,7 @@ impl Cache {
         while let Some(batch) = self.next_batch(holder) {
             let count = batch.entries.len() as u64;
             if self.peers.purge(holder, &batch).await.is_ok() {
-                self.metrics.purges_sent.inc_by(count);
+                self.metrics.purges_sent.add(count);
                 self.delivered(holder, batch.first + count);
                 pause = RETRY_FIRST;
             } else {

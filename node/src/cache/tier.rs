@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::edge::NEGATIVE_TTL;
 use super::entry::{Entries, Entry};
 use super::flights::Flights;
-use super::{Cache, TierAsk, TierError, TierRole};
+use super::{Cache, CacheResult, TierAsk, TierError, TierRole};
 use crate::ids::{Dc, Name};
 use crate::storage::Found;
 use crate::worker::Ctx;
@@ -50,6 +50,7 @@ impl Cache {
         ctx: &Arc<Ctx>,
         ask: &TierAsk,
     ) -> Result<Found, TierError> {
+        let _stage = ctx.trace.stage("cache.tier.read");
         if ctx.env.read().tier_route.is_none() {
             return self.read_storage(ctx, &ask.name).await.map_err(|_| TierError::Storage);
         }
@@ -59,12 +60,14 @@ impl Cache {
             && now < entry.expires()
             && !entry.found.expired(now.unix_s())
         {
+            ctx.note(|notes| notes.cache = Some(CacheResult::Hit));
             return Ok(entry.found.clone());
         }
+        ctx.note(|notes| notes.cache = Some(CacheResult::Miss));
         let fetched = self
             .tier
             .flights
-            .join(&self.env, &ask.name, || {
+            .join(ctx, &self.env, &ask.name, || {
                 let (this, ctx, ask) = (self.clone(), ctx.clone(), ask.clone());
                 Box::pin(async move { this.fill_tier(&ctx, &ask).await })
             })
@@ -79,11 +82,13 @@ impl Cache {
         ask: &TierAsk,
         state: Found,
     ) -> Result<(), TierError> {
+        let _stage = ctx.trace.stage("cache.tier.write");
         self.count_disagreement(ctx, ask);
         let version = state.version();
         let by_upper = match self.upper_of(ctx, ask) {
             Some((dc, request)) => {
-                let written = self.peers.put(&dc, &request, &state).await;
+                let put = |dc: &Dc, ask: &TierAsk| self.peers.put(dc, ask, &state);
+                let written = self.ask_tier(ctx, &dc, request, put).await;
                 self.unless_passed_by(ctx, &dc, written)?
             }
             None => None,
@@ -100,11 +105,13 @@ impl Cache {
         ctx: &Arc<Ctx>,
         ask: &TierAsk,
     ) -> Result<Found, TierError> {
+        let _stage = ctx.trace.stage("cache.tier.fill");
         let asked_at = self.env.clock.now();
         let epoch = self.tier.epoch.load(Ordering::Relaxed);
         let by_upper = match self.upper_of(ctx, ask) {
             Some((dc, request)) => {
-                let read = self.peers.get(&dc, &request).await;
+                let get = |dc: &Dc, ask: &TierAsk| self.peers.get(dc, ask);
+                let read = self.ask_tier(ctx, &dc, request, get).await;
                 self.unless_passed_by(ctx, &dc, read)?
             }
             None => None,

@@ -9,9 +9,12 @@
 //! | `GET /control/v1/config` | 200 with the newest [`Snapshot`] |
 //! | `POST /control/v1/change` with a [`Change`] | 200 with its revision once it is decided; pushing goes on behind |
 //! | `POST /control/v1/suspect` with a [`Suspicion`] | 200; the owner is probed |
+//! | `POST /control/v1/alerts` with Alertmanager's webhook | 200; counted |
+//! | `GET /metrics` | 200 in Prometheus' text format; the only one that needs no signature |
 //!
-//! All of them are signed with the shared secret. Start with [`Control::start`].
+//! All others are signed with the shared secret. Start with [`Control::start`].
 
+mod metrics;
 mod probe;
 mod push;
 mod report;
@@ -30,7 +33,7 @@ use crate::api::auth::Secret;
 use crate::api::status::bare;
 use crate::api::tier::TierClient;
 use crate::config::{DcState, Members, Snapshot};
-use crate::env::NodeEnv;
+use crate::env::{NodeEnv, Stream};
 use crate::ids::{Dc, Namespace, Peer};
 use crate::safeguards::{Build, Safeguard};
 use crate::telemetry::Lifecycle;
@@ -43,6 +46,8 @@ pub const CONFIG: &str = "/control/v1/config";
 pub const CHANGE: &str = "/control/v1/change";
 /// Path of suspicions.
 pub const SUSPECT: &str = "/control/v1/suspect";
+/// Path of alerts.
+pub const ALERTS: &str = "/control/v1/alerts";
 
 /// What an operator can have changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +95,8 @@ pub struct ControlConfig {
     pub build: Build,
     /// The configuration that nodes start with.
     pub initial: Snapshot,
+    /// The namespace of synthetic reads; the first enrolled one where none is given.
+    pub probe_namespace: Option<Namespace>,
 }
 
 /// The control plane.
@@ -99,6 +106,9 @@ pub struct Control {
     build: Build,
     env: NodeEnv,
     tiers: TierClient,
+    metrics: metrics::ControlMetrics,
+    traces: Stream,
+    probe_namespace: Option<Namespace>,
     intended: Mutex<Snapshot>,
     under_suspicion: Mutex<BTreeSet<Dc>>,
 }
@@ -108,6 +118,9 @@ impl Control {
     pub fn start(config: ControlConfig, env: NodeEnv) -> Arc<Self> {
         let secret = Secret::new(&config.secret);
         Arc::new(Self {
+            metrics: metrics::ControlMetrics::new(&config.members),
+            traces: env.chance.stream("traces"),
+            probe_namespace: config.probe_namespace,
             members: config.members,
             tiers: TierClient::new(env.clone(), secret.clone()),
             secret,
@@ -120,6 +133,9 @@ impl Control {
 
     /// Answers one request. 401 without the secret, 400 for a change that names what does not exist.
     pub fn serve(self: &Arc<Self>, request: &Request<Bytes>) -> Response<Bytes> {
+        if *request.method() == Method::GET && request.uri().path() == crate::api::admin::METRICS {
+            return Response::new(Bytes::from(self.metrics.text(&self.intended())));
+        }
         if !self.secret.verify(request, &Peer::from(NAME), self.env.clock.now()) {
             return bare(StatusCode::UNAUTHORIZED);
         }
@@ -135,6 +151,13 @@ impl Control {
             (&Method::POST, SUSPECT) => match serde_json::from_slice(request.body()) {
                 Ok(suspicion) => {
                     self.suspect(suspicion);
+                    bare(StatusCode::OK)
+                }
+                Err(_) => bare(StatusCode::BAD_REQUEST),
+            },
+            (&Method::POST, ALERTS) => match serde_json::from_slice(request.body()) {
+                Ok(told) => {
+                    self.metrics.alerts(&told);
                     bare(StatusCode::OK)
                 }
                 Err(_) => bare(StatusCode::BAD_REQUEST),

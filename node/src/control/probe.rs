@@ -12,7 +12,7 @@ use crate::cache::{TierAsk, TierError, TierPeers, TierRole};
 use crate::config::{DcState, TIER_TIMEOUT};
 use crate::env::Listener;
 use crate::ids::{Dc, Name, Namespace, Region};
-use crate::telemetry::Lifecycle;
+use crate::telemetry::{Lifecycle, TraceContext};
 
 /// How often a data center in maintenance is asked whether it is alive.
 const PROBE_PAUSE: Duration = Duration::from_secs(15);
@@ -110,8 +110,20 @@ impl Control {
         let region = member.map_or_else(|| Region::from(""), |member| member.region.clone());
         let affinity = self.members.origins.get(&region).cloned().unwrap_or(region);
         let revision = self.intended().revision;
-        let ask = TierAsk { name, role: TierRole::Regional, affinity, revision };
+        let ask = TierAsk {
+            name,
+            role: TierRole::Regional,
+            affinity,
+            revision,
+            trace: Some(self.trace()),
+        };
         self.tiers.get(dc, &ask).await.map(|_| ())
+    }
+
+    /// A trace of a probe's own, so that the tier does not take it for a request that lost its context.
+    fn trace(&self) -> TraceContext {
+        let trace = (u128::from(self.traces.bits()) << 64) | u128::from(self.traces.bits() | 1);
+        TraceContext { trace, span: self.traces.bits() | 1, sampled: false }
     }
 
     /// Reads a key as a customer of a data center would.
@@ -127,9 +139,10 @@ impl Control {
         }
     }
 
-    /// The key that is probed: of the first enrolled namespace.
+    /// The key that is probed.
     fn probe_name(&self) -> Option<Name> {
-        let enrolled: Option<Namespace> = self.intended().enrolled.first().cloned();
-        enrolled.map(|namespace| Name::new(namespace, PROBE_KEY))
+        let enrolled = || self.intended().enrolled.first().cloned();
+        let namespace: Option<Namespace> = self.probe_namespace.clone().or_else(enrolled);
+        namespace.map(|namespace| Name::new(namespace, PROBE_KEY))
     }
 }

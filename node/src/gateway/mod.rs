@@ -6,7 +6,6 @@ mod error;
 mod limits;
 mod seal;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,9 +16,9 @@ pub use limits::Expiration;
 pub use seal::{SealError, Sealer};
 
 use crate::cache::{Cache, CacheResult, Ttl};
-use crate::config::Limits;
+use crate::config::{Limits, Namespaces};
 use crate::env::{NodeEnv, Stream};
-use crate::ids::{Name, Namespace, Version};
+use crate::ids::{Name, Version};
 use crate::storage::{Found, Sealed};
 use crate::worker::Ctx;
 
@@ -39,7 +38,7 @@ pub struct Gateway {
     sealer: Sealer,
     limits: Limits,
     write_pace: limits::WritePace,
-    namespaces: Arc<BTreeSet<Namespace>>,
+    namespaces: Arc<Namespaces>,
     env: NodeEnv,
     ties: Stream,
     last_version_us: AtomicU64,
@@ -51,7 +50,7 @@ impl Gateway {
         cache: Arc<Cache>,
         sealer: Sealer,
         limits: Limits,
-        namespaces: Arc<BTreeSet<Namespace>>,
+        namespaces: Arc<Namespaces>,
         env: NodeEnv,
     ) -> Self {
         let ties = env.chance.stream("versions");
@@ -74,6 +73,7 @@ impl Gateway {
         name: &Name,
         ttl: Option<Ttl>,
     ) -> Result<(Option<Value>, CacheResult), GatewayError> {
+        let _stage = ctx.trace.stage("gateway.get");
         self.check_name(name)?;
         let ttl = limits::cache_ttl(&self.limits, ttl)?;
         let read = self.cache.read(ctx, name, ttl).await?;
@@ -96,6 +96,7 @@ impl Gateway {
         value: Bytes,
         expiration: Expiration,
     ) -> Result<(), GatewayError> {
+        let _stage = ctx.trace.stage("gateway.put");
         self.check_name(name)?;
         limits::value(&self.limits, &value)?;
         let now = self.env.clock.now();
@@ -109,13 +110,14 @@ impl Gateway {
 
     /// Deletes a key; one that does not exist is deleted.
     pub async fn delete(&self, ctx: &Arc<Ctx>, name: &Name) -> Result<(), GatewayError> {
+        let _stage = ctx.trace.stage("gateway.delete");
         self.check_name(name)?;
         self.write_pace.admit(name, self.env.clock.now())?;
         Ok(self.cache.write(ctx, name, Found::Absent(self.version())).await?)
     }
 
     fn check_name(&self, name: &Name) -> Result<(), GatewayError> {
-        if !self.namespaces.contains(&name.namespace) {
+        if !self.namespaces.contains_key(&name.namespace) {
             return Err(GatewayError::NoSuchNamespace);
         }
         limits::key(&self.limits, &name.key)

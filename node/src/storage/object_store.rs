@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use crate::env::BoxFuture;
-use crate::ids::Version;
+use crate::ids::{Peer, Version};
+use crate::telemetry::TraceContext;
 
 /// An object with the version that decides between two writes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +46,37 @@ pub enum StoreError {
     Malformed,
 }
 
-/// An object store. Every method may be called again after an error without harm.
+impl StoreError {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed-out",
+            Self::Failed => "failed",
+            Self::KnownDown => "known-down",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// An object store. Every method may be called again after an error without harm. `trace` is what a request tells the store
+/// of the trace that it is part of.
 pub trait ObjectStore: Send + Sync {
+    /// Under which name it is called.
+    fn peer(&self) -> &Peer;
     /// Reads an object.
-    fn get(&self, object: &str) -> BoxFuture<Result<Option<StoredObject>, StoreError>>;
+    fn get(
+        &self,
+        object: &str,
+        trace: TraceContext,
+    ) -> BoxFuture<Result<Option<StoredObject>, StoreError>>;
     /// Writes an object unless the store holds the same or a newer version.
-    fn put(&self, object: &str, content: StoredObject) -> BoxFuture<Result<Written, StoreError>>;
+    fn put(
+        &self,
+        object: &str,
+        content: StoredObject,
+        trace: TraceContext,
+    ) -> BoxFuture<Result<Written, StoreError>>;
     /// Removes an object, whatever its version; one that is not there is removed.
     fn delete(&self, object: &str) -> BoxFuture<Result<(), StoreError>>;
     /// Names under a prefix, in byte order, after a name.

@@ -8,6 +8,8 @@ use super::object_store::{ObjectStore, StoreError, StoredObject, Written};
 use crate::config::STORE_TIMEOUT;
 use crate::env::{BoxFuture, Listener, NodeEnv};
 use crate::ids::{Peer, Version};
+use crate::telemetry::TraceContext;
+use crate::telemetry::trace::TRACEPARENT;
 
 /// A client of one store.
 #[derive(Clone, Debug)]
@@ -43,9 +45,29 @@ fn request(method: Method, path: String) -> http::request::Builder {
     Request::builder().method(method).uri(path)
 }
 
+fn traced(
+    request: Result<Request<Bytes>, http::Error>,
+    trace: TraceContext,
+) -> Result<Request<Bytes>, http::Error> {
+    let mut request = request?;
+    if let Some(context) = trace.header() {
+        request.headers_mut().insert(TRACEPARENT, context);
+    }
+    Ok(request)
+}
+
 impl ObjectStore for PlainStore {
-    fn get(&self, object: &str) -> BoxFuture<Result<Option<StoredObject>, StoreError>> {
-        let call = self.call(request(Method::GET, plain::object_path(object)).body(Bytes::new()));
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    fn get(
+        &self,
+        object: &str,
+        trace: TraceContext,
+    ) -> BoxFuture<Result<Option<StoredObject>, StoreError>> {
+        let get = request(Method::GET, plain::object_path(object)).body(Bytes::new());
+        let call = self.call(traced(get, trace));
         Box::pin(async move {
             let response = call.await?;
             match response.status() {
@@ -65,13 +87,17 @@ impl ObjectStore for PlainStore {
         })
     }
 
-    fn put(&self, object: &str, content: StoredObject) -> BoxFuture<Result<Written, StoreError>> {
-        let call = self.call(
-            request(Method::PUT, plain::object_path(object))
-                .header(plain::VERSION, content.version.encode())
-                .header(plain::META, content.meta)
-                .body(content.body),
-        );
+    fn put(
+        &self,
+        object: &str,
+        content: StoredObject,
+        trace: TraceContext,
+    ) -> BoxFuture<Result<Written, StoreError>> {
+        let put = request(Method::PUT, plain::object_path(object))
+            .header(plain::VERSION, content.version.encode())
+            .header(plain::META, content.meta)
+            .body(content.body);
+        let call = self.call(traced(put, trace));
         Box::pin(async move {
             match call.await?.status() {
                 StatusCode::OK => Ok(Written::Stored),

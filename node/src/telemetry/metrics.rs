@@ -1,91 +1,327 @@
-//! The metric catalogue: each with the question that it answers.
+//! A node's metrics: handles for what is counted often, and what is looked up when a scraper asks.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use http::StatusCode;
 use indexmap::IndexMap;
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 use rustc_hash::FxBuildHasher;
 
-type ResponseKey = (&'static str, &'static str, StatusCode);
+use super::catalogue;
+use super::log::Role;
+use super::registry::{Counter, Gauge, Histogram, Registry};
+use crate::cache::{CacheResult, TierError, TierRole};
+use crate::config::Namespaces;
+use crate::ids::{BuildId, Dc, Namespace, NamespaceClass, Peer};
+use crate::safeguards::{Build, Environment};
+use crate::storage::StoreError;
+use crate::worker::ScriptName;
+
+/// Namespaces that are counted by name; those that come after them in the order of their names share one.
+const NAMESPACES_MAX: usize = 32;
+/// The name that they share.
+const OTHERS: &str = "others";
+
+type Handles<K, V> = Mutex<IndexMap<K, V, FxBuildHasher>>;
+
+/// What tells answers apart.
+#[derive(Debug)]
+pub(super) struct Answer<'a> {
+    pub script: ScriptName,
+    pub role: Role,
+    pub operation: &'static str,
+    pub status: StatusCode,
+    pub cache: Option<CacheResult>,
+    pub namespace: Option<&'a Namespace>,
+    pub build: Option<&'a BuildId>,
+}
+
+/// The same, short: a request is counted by it, so it holds no text that would have to be hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Short {
+    what: (ScriptName, Role, &'static str),
+    how: (u16, Option<CacheResult>),
+    namespace: Option<u16>,
+    build: Option<u16>,
+}
+
+/// What an answer is counted by: one look-up for all of it.
+#[derive(Clone, Debug)]
+struct Counts {
+    response: Counter,
+    seconds: Histogram,
+    namespace: Option<Counter>,
+}
 
 /// A node's metrics, in a registry of its own.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    responses: IntCounterVec,
-    // Looking a handle up by its labels' text costs six times as much as by this key.
-    handles: Mutex<IndexMap<ResponseKey, IntCounter, FxBuildHasher>>,
+    namespaces: IndexMap<Namespace, NamespaceClass, FxBuildHasher>,
+    builds: Mutex<Vec<BuildId>>,
+    received: [Counter; 2],
+    answers: Mutex<IndexMap<Short, Counts, FxBuildHasher>>,
+    // Answers that differ in their namespace alone share these.
+    responses: Handles<Vec<String>, Counter>,
+    by_namespace: Handles<(Option<u16>, &'static str), Counter>,
+    seconds: Handles<(ScriptName, &'static str), Histogram>,
+    tiers: Handles<(Dc, TierRole, &'static str), Counter>,
+    stores: Handles<(Peer, &'static str, &'static str), Counter>,
+    exceptions: Handles<(ScriptName, BuildId, String, String), Counter>,
+    dropped: Handles<(&'static str, &'static str), Counter>,
+    sent: Handles<&'static str, Counter>,
+    isolates: Handles<(ScriptName, BuildId), Gauge>,
+    env_changed: [Gauge; 2],
+    stores_up: Vec<Gauge>,
     /// Do nodes agree on who owns a key?
-    pub ownership_disagreements: IntCounter,
+    pub ownership_disagreements: Counter,
+    /// Do control headers reach the tiers?
+    pub missing_context: Counter,
+    /// Does the trace context reach the tiers?
+    pub missing_trace: Counter,
     /// Are purges reaching the tiers?
-    pub purges_sent: IntCounter,
+    pub purges_sent: Counter,
     /// How often must a purge be sent again?
-    pub purge_retries: IntCounter,
+    pub purge_retries: Counter,
     /// Do the stores hold the same?
-    pub repairs: IntCounter,
+    pub repairs: Counter,
     /// How often is an owner passed over because it failed?
-    pub fallbacks: IntCounter,
+    pub fallbacks: Counter,
     /// Do background refreshes fail while stale values hide it?
-    pub refresh_failures: IntCounter,
+    pub refresh_failures: Counter,
+    /// Which configuration does the node have?
+    pub config_revision: Gauge,
+    /// Is the node in service?
+    pub serving: Gauge,
 }
 
 impl Metrics {
-    /// Registers the whole catalogue.
-    pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let responses = IntCounterVec::new(
-            Opts::new(
-                "node_responses_total",
-                "What was answered, by listener, operation and status",
-            ),
-            &["listener", "operation", "status"],
-        )?;
-        let metrics = Self {
-            ownership_disagreements: counter(
-                "node_tier_ownership_disagreements_total",
-                "Tier requests whose sender takes this node for an owner and this node does not",
-            )?,
-            purges_sent: counter("node_purge_sent_total", "Purges acknowledged by a tier")?,
-            purge_retries: counter("node_purge_retries_total", "Purge batches sent again")?,
-            repairs: counter(
-                "node_storage_repairs_total",
-                "Objects brought level between the stores",
-            )?,
-            fallbacks: counter(
-                "node_tier_fallbacks_total",
-                "Requests answered by another than the owner",
-            )?,
-            refresh_failures: counter(
-                "node_edge_refresh_failures_total",
-                "Background refreshes that failed",
-            )?,
-            handles: Mutex::default(),
-            responses,
+    /// The metrics of a node with these namespaces and stores.
+    pub fn new(namespaces: &Namespaces, stores: &[Peer]) -> Self {
+        let registry = Registry::default();
+        let scripts = [ScriptName::Gateway, ScriptName::Supercache];
+        let received =
+            scripts.map(|s| registry.counter(&catalogue::REQUESTS_RECEIVED, &[s.name()]));
+        let env_changed =
+            scripts.map(|s| registry.gauge(&catalogue::ISOLATES_ENV_CHANGED, &[s.name()]));
+        let counter = |metric| registry.counter(metric, &[]);
+        let gauge = |metric| registry.gauge(metric, &[]);
+        gauge(&catalogue::STORES_CONFIGURED).set(i64::try_from(stores.len()).unwrap_or(i64::MAX));
+        Self {
+            received,
+            env_changed,
+            stores_up: stores
+                .iter()
+                .map(|store| {
+                    let up = registry.gauge(&catalogue::STORE_UP, &[store.as_str()]);
+                    up.set(1);
+                    up
+                })
+                .collect(),
+            ownership_disagreements: counter(&catalogue::OWNERSHIP_DISAGREEMENTS),
+            missing_context: registry.counter(&catalogue::MISSING_CONTEXT, &["control"]),
+            missing_trace: registry.counter(&catalogue::MISSING_CONTEXT, &["trace"]),
+            purges_sent: counter(&catalogue::PURGES_SENT),
+            purge_retries: counter(&catalogue::PURGE_RETRIES),
+            repairs: counter(&catalogue::REPAIRS),
+            fallbacks: counter(&catalogue::TIER_FALLBACKS),
+            refresh_failures: counter(&catalogue::REFRESH_FAILURES),
+            config_revision: gauge(&catalogue::CONFIG_REVISION),
+            serving: gauge(&catalogue::SERVING),
             registry,
-        };
-        metrics.registry.register(Box::new(metrics.responses.clone()))?;
-        Ok(metrics)
+            namespaces: namespaces.clone().into_iter().collect(),
+            builds: Mutex::default(),
+            answers: Mutex::default(),
+            responses: Mutex::default(),
+            by_namespace: Mutex::default(),
+            seconds: Mutex::default(),
+            tiers: Mutex::default(),
+            stores: Mutex::default(),
+            exceptions: Mutex::default(),
+            dropped: Mutex::default(),
+            sent: Mutex::default(),
+            isolates: Mutex::default(),
+        }
+    }
+
+    /// Counts a request that enters a script.
+    pub fn received(&self, script: ScriptName) {
+        self.received[script as usize].inc();
     }
 
     /// Counts an answer.
-    pub fn response(&self, listener: &'static str, operation: &'static str, status: StatusCode) {
-        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
-        handles
-            .entry((listener, operation, status))
-            .or_insert_with(|| {
-                self.responses.with_label_values(&[listener, operation, status.as_str()])
-            })
-            .inc();
+    pub(super) fn response(&self, answer: &Answer<'_>, took: Duration) {
+        let Answer { script, role, operation, status, cache, namespace, build } = *answer;
+        let known = namespace.and_then(|namespace| self.namespaces.get_index_of(namespace));
+        let short = Short {
+            what: (script, role, operation),
+            how: (status.as_u16(), cache),
+            namespace: known.and_then(|place| u16::try_from(place).ok()),
+            build: build.map(|build| self.number_of(build)),
+        };
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = answers.entry(short).or_insert_with(|| self.begin(answer, known));
+        counts.response.inc();
+        counts.seconds.observe(took);
+        if let Some(namespace) = &counts.namespace {
+            namespace.inc();
+        }
+    }
+
+    fn begin(&self, answer: &Answer<'_>, known: Option<usize>) -> Counts {
+        let Answer { script, role, operation, status, cache, build, .. } = *answer;
+        let known = known.and_then(|place| self.namespaces.get_index(place));
+        let labels = [
+            script.name(),
+            role.name(),
+            operation,
+            status.as_str(),
+            cache.map_or("none", CacheResult::name),
+            known.map_or("none", |(_, class)| class.as_str()),
+            build.map_or("none", BuildId::as_str),
+        ];
+        let key = labels.iter().map(|label| (*label).to_owned()).collect();
+        Counts {
+            response: handle(&self.responses, key, |_| {
+                self.registry.counter(&catalogue::RESPONSES, &labels)
+            }),
+            seconds: handle(&self.seconds, (script, operation), |(script, operation)| {
+                let labels = [script.name(), operation];
+                self.registry.histogram(&catalogue::RESPONSE_SECONDS, &labels)
+            }),
+            namespace: (script == ScriptName::Gateway)
+                .then(|| self.of_namespace(known.map(|(name, _)| name), status)),
+        }
+    }
+
+    /// What answers of a namespace are counted by. A name that no namespace has is anybody's: it must not begin a series.
+    fn of_namespace(&self, known: Option<&Namespace>, status: StatusCode) -> Counter {
+        let result = match status.as_u16() {
+            500.. => "error",
+            400.. => "client-error",
+            _ => "ok",
+        };
+        let place = known
+            .and_then(|name| self.namespaces.get_index_of(name))
+            .filter(|place| *place < NAMESPACES_MAX)
+            .and_then(|place| u16::try_from(place).ok());
+        handle(&self.by_namespace, (place, result), |_| {
+            let name = place.and(known).map_or(OTHERS, Namespace::as_str);
+            self.registry.counter(&catalogue::NAMESPACE_RESPONSES, &[name, result])
+        })
+    }
+
+    /// A build by number: a node knows a few.
+    fn number_of(&self, build: &BuildId) -> u16 {
+        let mut builds = self.builds.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = builds.iter().position(|known| known == build).unwrap_or_else(|| {
+            builds.push(build.clone());
+            builds.len() - 1
+        });
+        u16::try_from(place).unwrap_or(u16::MAX)
+    }
+
+    /// Counts a request to an owner.
+    pub fn tier_request<T>(&self, owner: &Dc, role: TierRole, outcome: &Result<T, TierError>) {
+        let result = match outcome {
+            Ok(_) => "ok",
+            Err(error) => error.name(),
+        };
+        handle(&self.tiers, (owner.clone(), role, result), |(owner, role, result)| {
+            let labels = [owner.as_str(), Role::from(*role).name(), result];
+            self.registry.counter(&catalogue::TIER_REQUESTS, &labels)
+        })
+        .inc();
+    }
+
+    /// Counts a request to a store.
+    pub fn store_request<T>(
+        &self,
+        store: &Peer,
+        operation: &'static str,
+        outcome: &Result<T, StoreError>,
+    ) {
+        let result = match outcome {
+            Ok(_) => "ok",
+            Err(error) => error.name(),
+        };
+        handle(&self.stores, (store.clone(), operation, result), |(store, operation, result)| {
+            self.registry.counter(&catalogue::STORE_REQUESTS, &[store.as_str(), operation, result])
+        })
+        .inc();
+    }
+
+    /// Says whether the store at a place is known to be down.
+    pub fn store_up(&self, place: usize, up: bool) {
+        if let Some(gauge) = self.stores_up.get(place) {
+            gauge.set(i64::from(up));
+        }
+    }
+
+    /// Counts a reported exception.
+    pub(super) fn exception(&self, report: &super::ExceptionReport) {
+        let key =
+            (report.script, report.build.clone(), report.kind.clone(), report.fingerprint.clone());
+        handle(&self.exceptions, key, |(script, build, kind, fingerprint)| {
+            let labels = [script.name(), build.as_str(), kind, fingerprint];
+            self.registry.counter(&catalogue::EXCEPTIONS, &labels)
+        })
+        .inc();
+    }
+
+    /// Sets how many records of a signal were accepted upstream, and how many were lost for which reason.
+    pub(super) fn telemetry(&self, signal: &'static str, sent: u64, lost: &[(&'static str, u64)]) {
+        let set = |counter: &Counter, total: u64| counter.add(total.saturating_sub(counter.get()));
+        set(
+            &handle(&self.sent, signal, |signal| {
+                self.registry.counter(&catalogue::TELEMETRY_SENT, &[signal])
+            }),
+            sent,
+        );
+        for (reason, count) in lost {
+            let counter = handle(&self.dropped, (signal, *reason), |(signal, reason)| {
+                self.registry.counter(&catalogue::TELEMETRY_DROPPED, &[signal, reason])
+            });
+            set(&counter, *count);
+        }
+    }
+
+    /// Says what a script runs.
+    pub fn build(&self, script: ScriptName, build: &Build, isolates: usize) {
+        let environment = match build.environment {
+            Environment::Production => "production",
+            Environment::Staging => "staging",
+        };
+        let labels = [script.name(), build.id.as_str(), environment];
+        self.registry.gauge(&catalogue::BUILD_INFO, &labels).set(1);
+        handle(&self.isolates, (script, build.id.clone()), |(script, build)| {
+            self.registry.gauge(&catalogue::ISOLATES, &[script.name(), build.as_str()])
+        })
+        .set(i64::try_from(isolates).unwrap_or(i64::MAX));
+    }
+
+    /// Says in how many of a script's isolates the env is not what it was configured with.
+    pub fn env_changed(&self, script: ScriptName, isolates: usize) {
+        self.env_changed[script as usize].set(i64::try_from(isolates).unwrap_or(i64::MAX));
     }
 
     /// The metrics in Prometheus' text format.
-    pub fn text(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+    pub fn text(&self) -> String {
+        self.registry.text()
     }
+}
+
+/// A handle by what tells its series apart. Looking it up by its labels' text would cost several times as much.
+fn handle<K: std::hash::Hash + Eq, V: Clone>(
+    handles: &Handles<K, V>,
+    key: K,
+    begin: impl FnOnce(&K) -> V,
+) -> V {
+    let mut handles = handles.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = handles.get(&key) {
+        return known.clone();
+    }
+    let new = begin(&key);
+    handles.insert(key, new.clone());
+    new
 }

@@ -10,12 +10,14 @@ pub struct Thrown {
     pub kind: &'static str,
     /// What it says.
     pub message: String,
+    /// The stages that it left, the outermost first, where it was thrown at a place that knows them.
+    pub stack: Vec<&'static str>,
 }
 
 impl Thrown {
     /// A property was read of something that is not there.
     pub fn type_error(message: impl Into<String>) -> Self {
-        Self { kind: "TypeError", message: message.into() }
+        Self { kind: "TypeError", message: message.into(), stack: Vec::new() }
     }
 
     /// What a panic carried.
@@ -25,7 +27,7 @@ impl Thrown {
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "a panic without a message".to_owned());
-        Self { kind: "panic", message }
+        Self { kind: "panic", message, stack: Vec::new() }
     }
 }
 

@@ -26,6 +26,11 @@ impl Isolate {
         self.bindings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether its env is not what a fresh isolate of a data center has.
+    pub(super) fn env_changed(&self, dc: &Dc) -> bool {
+        *self.bindings() != Bindings::configured(dc)
+    }
+
     /// Whether this is the first write to an env that anyone saw in it.
     pub(super) fn first_write(&self) -> bool {
         !self.written.swap(true, Ordering::Relaxed)

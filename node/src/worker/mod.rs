@@ -5,6 +5,7 @@
 //! itself: an [`Outcome`] says what came of the request, and the listener turns that into an answer. It does not know what
 //! a key is.
 
+mod ctx;
 mod exception;
 mod isolate;
 mod script_env;
@@ -19,6 +20,7 @@ use futures_util::FutureExt;
 use http::Response;
 use serde::{Deserialize, Serialize};
 
+pub use ctx::{Ctx, Notes};
 pub use exception::Thrown;
 pub use isolate::{Isolate, IsolateStarts};
 pub use script_env::{Bindings, ScriptEnv};
@@ -27,7 +29,7 @@ use crate::config::{Config, PipelineEntry};
 use crate::env::{NodeEnv, Stream};
 use crate::ids::Dc;
 use crate::safeguards::{Build, Safeguard};
-use crate::telemetry::{ExceptionReport, Lifecycle};
+use crate::telemetry::{Lifecycle, Place, Telemetry, TraceContext};
 
 /// Which of a data center's two scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,17 +41,14 @@ pub enum ScriptName {
     Supercache,
 }
 
-/// All that one request may look at, taken once when it enters a script.
-#[derive(Debug)]
-pub struct Ctx {
-    /// Which data center this is.
-    pub dc: Dc,
-    /// The configuration for the whole of the request.
-    pub config: Arc<Config>,
-    /// The build that serves it.
-    pub build: Arc<Build>,
-    /// The env as the script sees it.
-    pub env: ScriptEnv,
+impl ScriptName {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Supercache => "supercache",
+        }
+    }
 }
 
 /// What came of a request.
@@ -68,6 +67,7 @@ pub struct Worker {
     weight_sum: u64,
     draws: Stream,
     env: NodeEnv,
+    telemetry: Arc<Telemetry>,
     starts: IsolateStarts,
 }
 
@@ -85,13 +85,14 @@ impl Worker {
         script: ScriptName,
         pipeline: &[PipelineEntry],
         isolates: usize,
-        env: NodeEnv,
+        (env, telemetry): (NodeEnv, Arc<Telemetry>),
     ) -> Self {
         let starts = IsolateStarts::new(dc.clone(), script, env.clone());
         let slots: Vec<Slot> = pipeline
             .iter()
             .map(|entry| {
                 let build = Arc::new(entry.build.clone());
+                telemetry.metrics.build(script, &build, isolates);
                 Slot {
                     weight: u64::from(entry.weight),
                     isolates: Mutex::new((0..isolates).map(|_| starts.start(&build)).collect()),
@@ -111,16 +112,23 @@ impl Worker {
             pipeline: slots,
             draws: env.chance.stream(stream),
             env,
+            telemetry,
             starts,
         }
     }
 
-    /// Runs the script for one request and catches what it throws.
-    pub async fn run<F, R>(&self, config: Arc<Config>, script: F) -> Outcome
+    /// Runs the script for one request and catches what it throws. `caller` is the trace that the request brought.
+    pub async fn run<F, R>(
+        &self,
+        config: Arc<Config>,
+        caller: Option<TraceContext>,
+        script: F,
+    ) -> (Outcome, Arc<Ctx>)
     where
         F: FnOnce(Arc<Ctx>) -> R,
         R: Future<Output = Result<Response<Bytes>, Thrown>> + Send,
     {
+        self.telemetry.metrics.received(self.script);
         let slot = self.slot();
         let isolate = slot.isolate();
         let bindings = if slot.build.has(Safeguard::RequestScopedEnv) {
@@ -128,17 +136,32 @@ impl Worker {
         } else {
             ScriptEnv::isolate_scoped(isolate.clone())
         };
-        let ctx =
-            Arc::new(Ctx { dc: self.dc.clone(), config, build: slot.build.clone(), env: bindings });
-        let outcome = AssertUnwindSafe(script(ctx.clone())).catch_unwind().await;
+        let trace = self.telemetry.traces.enter(self.script, &slot.build, caller);
+        let ctx = Arc::new(Ctx {
+            dc: self.dc.clone(),
+            script: self.script,
+            isolate: isolate.id,
+            config,
+            build: slot.build.clone(),
+            env: bindings,
+            trace,
+            telemetry: self.telemetry.clone(),
+            notes: Mutex::default(),
+        });
+        let outcome = AssertUnwindSafe(async { script(ctx.clone()).await }).catch_unwind().await;
         self.observe_env(&isolate, &ctx);
-        let thrown = match outcome {
-            Ok(Ok(response)) => return Outcome::Answered(response),
-            Ok(Err(thrown)) => thrown,
-            Err(panic) => Thrown::from_panic(panic.as_ref()),
+        let outcome = match outcome {
+            Ok(Ok(response)) => Outcome::Answered(response),
+            Ok(Err(thrown)) => {
+                ctx.report(thrown, Place::Request);
+                Outcome::Exception
+            }
+            Err(panic) => {
+                ctx.report(Thrown::from_panic(panic.as_ref()), Place::Request);
+                Outcome::Exception
+            }
         };
-        self.report(&isolate, &ctx, thrown);
-        Outcome::Exception
+        (outcome, ctx)
     }
 
     /// Replaces every isolate by a fresh one. Requests under way end where they began.
@@ -156,6 +179,15 @@ impl Worker {
         let count =
             |slot: &Slot| slot.isolates.lock().unwrap_or_else(PoisonError::into_inner).len();
         self.pipeline.iter().map(count).sum()
+    }
+
+    /// In how many isolates the env is not what they were configured with.
+    pub fn isolates_with_changed_env(&self) -> usize {
+        let changed = |slot: &Slot| {
+            let isolates = slot.isolates.lock().unwrap_or_else(PoisonError::into_inner);
+            isolates.iter().filter(|isolate| isolate.env_changed(&self.dc)).count()
+        };
+        self.pipeline.iter().map(changed).sum()
     }
 
     fn slot(&self) -> &Slot {
@@ -186,35 +218,6 @@ impl Worker {
             self.env.sink.lifecycle(self.env.clock.now(), event);
         }
     }
-
-    fn report(&self, isolate: &Isolate, ctx: &Ctx, thrown: Thrown) {
-        let wanted = if ctx.build.has(Safeguard::UnconditionalReports) {
-            report_always()
-        } else {
-            report_where_switched_on(&ctx.env)
-        };
-        if wanted {
-            let report = ExceptionReport {
-                dc: self.dc.clone(),
-                script: self.script,
-                isolate: isolate.id,
-                build: ctx.build.id.clone(),
-                revision: ctx.config.snapshot.revision,
-                kind: thrown.kind.to_owned(),
-                message: thrown.message,
-            };
-            self.env.sink.exception(self.env.clock.now(), report);
-        }
-    }
-}
-
-fn report_always() -> bool {
-    true
-}
-
-/// As it was in July 2023: the switch lies in the env, and whoever switches it off switches it off for the isolate.
-fn report_where_switched_on(env: &ScriptEnv) -> bool {
-    env.read().error_reporting
 }
 
 impl Slot {

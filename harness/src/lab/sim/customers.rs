@@ -23,6 +23,8 @@ pub(super) struct Customers {
     topology: Arc<Topology>,
     /// Requests a second, as the mean of a day.
     mean_per_s: f64,
+    /// Requests a second of the region's bot while it is there: bots go where customers are.
+    bot_per_s: f64,
     /// Each with its place in the topology.
     dcs: Vec<(Dc, Peer, u16)>,
     dc_weights: Vec<f64>,
@@ -119,6 +121,7 @@ impl Customers {
             let customers = Arc::new(Self {
                 region: region.clone(),
                 mean_per_s: topology.traffic.requests_per_s * about.share / shares,
+                bot_per_s: topology.noise.bot_requests_per_s * about.share / shares,
                 dc_weights: dcs.iter().map(|(_, (_, dc))| dc.clients).collect(),
                 dcs: dcs.iter().map(|(at, (dc, _))| ((*dc).clone(), dc.peer(), *at)).collect(),
                 namespace_weights: namespaces.iter().map(|k| k.about.share).collect(),
@@ -166,7 +169,7 @@ impl Customers {
 
     /// A bot comes now and then: it reads what is not there and writes one key again and again.
     async fn bot(self: Arc<Self>, mut bursts: Bursts) {
-        let pause = Duration::from_secs_f64(1.0 / self.topology.noise.bot_requests_per_s.max(0.01));
+        let pause = Duration::from_secs_f64(1.0 / self.bot_per_s.max(0.01));
         let mut number = 0u32;
         loop {
             let next = self.clock.timestamp().after(pause);

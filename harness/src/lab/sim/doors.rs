@@ -1,26 +1,25 @@
 //! The doors of simulated nodes.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use kv_node::config::DcState;
 use kv_node::env::{BoxFuture, Chance, Clock, Stream, Tasks, TelemetrySink, Timestamp};
 use kv_node::ids::Dc;
-use kv_node::telemetry::{ExceptionReport, Lifecycle};
+use kv_node::telemetry::ship::{Fate, Shipper};
+use kv_node::telemetry::{ExceptionReport, Lifecycle, ResponseLine, SpanRecord};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 
-use crate::recording::{Exception, Journal};
+use crate::recording::Journal;
 use crate::spec::time::IncidentTime;
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub(super) use super::super::lock;
 
 /// Virtual time, told as incident time.
 #[derive(Debug)]
@@ -161,7 +160,7 @@ impl Tasks for TaskSet {
     }
 }
 
-/// Takes what nodes tell: the journal, exceptions, who is announced to customers.
+/// Takes what happens in the lives of nodes: the journal, and who is announced to customers.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
     told: Mutex<Told>,
@@ -170,7 +169,6 @@ pub(super) struct Recorder {
 #[derive(Debug, Default)]
 struct Told {
     journal: Vec<(IncidentTime, Journal)>,
-    exceptions: Vec<Exception>,
     announced: BTreeMap<Dc, bool>,
     revisions: BTreeMap<Dc, u64>,
 }
@@ -195,13 +193,10 @@ impl Recorder {
         lock(&self.told).revisions.values().filter(|had| **had >= revision).count() as u64
     }
 
-    pub(super) fn take(&self) -> (Vec<(IncidentTime, Journal)>, Vec<Exception>) {
-        let mut told = lock(&self.told);
-        (std::mem::take(&mut told.journal), std::mem::take(&mut told.exceptions))
+    pub(super) fn take(&self) -> Vec<(IncidentTime, Journal)> {
+        std::mem::take(&mut lock(&self.told).journal)
     }
-}
 
-impl TelemetrySink for Recorder {
     fn lifecycle(&self, at: Timestamp, event: Lifecycle) {
         let mut told = lock(&self.told);
         match &event {
@@ -216,8 +211,32 @@ impl TelemetrySink for Recorder {
         }
         told.journal.push((at, Journal::Life(event)));
     }
+}
 
-    fn exception(&self, at: Timestamp, report: ExceptionReport) {
-        lock(&self.told).exceptions.push(Exception { at, report });
+/// The telemetry door of one host: lifecycle goes into the journal, everything else to its intake.
+pub(super) struct Sink {
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) shipper: Shipper,
+}
+
+impl TelemetrySink for Sink {
+    fn lifecycle(&self, at: Timestamp, event: Lifecycle) {
+        self.recorder.lifecycle(at, event);
+    }
+
+    fn line(&self, line: ResponseLine) {
+        self.shipper.line(&line);
+    }
+
+    fn exception(&self, report: ExceptionReport) {
+        self.shipper.exception(&report);
+    }
+
+    fn span(&self, span: SpanRecord) {
+        self.shipper.span(&span);
+    }
+
+    fn fate(&self) -> Vec<Fate> {
+        self.shipper.fate()
     }
 }

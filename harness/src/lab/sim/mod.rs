@@ -23,20 +23,23 @@ use bytes::Bytes;
 use http::Request;
 use kv_node::Node;
 use kv_node::api::{admin, auth::Secret};
-use kv_node::config::{DcStatus, Limits, Members, NodeConfig, PipelineEntry, Snapshot};
+use kv_node::config::{DcStatus, Limits, Members, Namespaces, NodeConfig, PipelineEntry, Snapshot};
 use kv_node::control::{self, Change, Control, ControlConfig};
-use kv_node::env::{Listener, NodeEnv};
-use kv_node::ids::{Dc, Namespace, Peer};
+use kv_node::env::{Chance, Listener, NodeEnv};
+use kv_node::ids::{Dc, Namespace, NamespaceClass, Peer};
 use kv_node::telemetry::Lifecycle;
+use kv_node::telemetry::ship::{Shipper, ShipperEnv};
 use kv_store::MemoryStore;
 use tokio::runtime::Runtime;
 
 use self::customers::Customers;
-use self::doors::{Recorder, Seeds, SimClock, TaskSet};
+use self::doors::{Recorder, Seeds, SimClock, Sink, TaskSet};
 use self::truth::Truth;
 use self::wire::{Service, Wire};
+use super::intake::{self, Intake, Taken};
+use super::monitor::{self, Monitor, MonitorConfig, Scraped};
 use super::{ActionId, Lab, LabError, Progress};
-use crate::recording::{Journal, MESSAGES, RecordingWriter, ScrapeRow};
+use crate::recording::{Journal, MESSAGES, RecordingWriter};
 use crate::spec::time::IncidentTime;
 use crate::spec::{Action, Spec};
 
@@ -63,6 +66,8 @@ struct World {
     clock: Arc<SimClock>,
     wire: Arc<Wire>,
     recorder: Arc<Recorder>,
+    intakes: Vec<Arc<Intake>>,
+    monitor: Option<Arc<Monitor>>,
     truth: Arc<Truth>,
     customers: Arc<TaskSet>,
     members: Arc<Members>,
@@ -158,6 +163,8 @@ impl World {
             enrolled: enrolled(spec),
         };
         let mut world = Self {
+            intakes: Vec::new(),
+            monitor: None,
             customers: Arc::default(),
             lives: BTreeMap::new(),
             witnesses: Vec::new(),
@@ -176,6 +183,7 @@ impl World {
         );
         world.start_stores();
         world.start_control();
+        world.start_intakes();
         for dc in spec.topology.dcs.keys() {
             world.start_node(dc)?;
         }
@@ -183,6 +191,7 @@ impl World {
             noise::install(&world.wire, &spec.topology, &world.seeds, spec.start, spec.end);
         }
         Customers::start(&world);
+        world.start_monitor();
         Ok(world)
     }
 
@@ -202,9 +211,51 @@ impl World {
             secret: SECRET.into(),
             build: self.spec.build.clone(),
             initial: self.initial.clone(),
+            probe_namespace: Some(monitor::probe_namespace()),
         };
         let control = Control::start(config, self.env(&peer, "node/control"));
         self.wire.serve(&peer, Service::Control(control));
+    }
+
+    fn start_intakes(&mut self) {
+        for name in [intake::LOGS, intake::REPORTS] {
+            let limits = self.spec.topology.telemetry.clone();
+            let intake = Arc::new(Intake::new(self.clock.clone(), limits));
+            self.wire.serve(&Peer::from(name), Service::Intake(intake.clone()));
+            self.intakes.push(intake);
+        }
+    }
+
+    fn start_monitor(&mut self) {
+        let dcs = self.spec.topology.dcs.iter();
+        let nodes = dcs.map(|(dc, about)| Scraped {
+            peer: dc.peer(),
+            listener: Listener::Admin,
+            job: "kv-node",
+            place: Some((dc.clone(), about.region.clone())),
+        });
+        let other = |name: &str, listener, job| Scraped {
+            peer: Peer::from(name),
+            listener,
+            job,
+            place: None,
+        };
+        let others = [
+            other(control::NAME, Listener::Control, "control"),
+            other(intake::LOGS, Listener::Intake, "intake"),
+            other(intake::REPORTS, Listener::Intake, "intake"),
+        ];
+        let config = MonitorConfig {
+            scraped: nodes.chain(others).collect(),
+            rules: self.spec.rules.clone(),
+            secret: SECRET.into(),
+            probed: self.spec.topology.dcs.keys().cloned().collect(),
+        };
+        let peer = Peer::from(monitor::NAME);
+        let monitor = Monitor::new(config, self.env(&peer, "monitor"));
+        self.customers.run_arrivals(monitor.clone().watch());
+        self.customers.run_arrivals(monitor.clone().probe());
+        self.monitor = Some(monitor);
     }
 
     fn start_node(&mut self, dc: &Dc) -> Result<(), LabError> {
@@ -226,9 +277,7 @@ impl World {
             isolates: nodes.isolates,
             secret: SECRET.into(),
             sealing_keys: SEALING_KEYS.to_vec(),
-            namespaces: Arc::new(
-                self.spec.topology.namespaces.iter().map(|n| n.id.clone()).collect(),
-            ),
+            namespaces: Arc::new(namespaces(&self.spec)),
             limits: Limits {
                 cache_ttl_min_s: nodes.cache_ttl_min_s,
                 one_write_per_key_and_second: nodes.one_write_per_key_and_second,
@@ -244,12 +293,24 @@ impl World {
     }
 
     fn env(&self, peer: &Peer, streams: &str) -> NodeEnv {
+        let network = self.wire.door_of(peer);
+        let tasks = self.wire.tasks_of(peer);
+        let seeds = self.seeds.below(streams);
+        let doors = ShipperEnv {
+            clock: self.clock.clone(),
+            network: network.clone(),
+            tasks: tasks.clone(),
+        };
+        let intake_of = |signal| Peer::from(intake::peer_of(signal));
         NodeEnv {
             clock: self.clock.clone(),
-            network: self.wire.door_of(peer),
-            chance: Arc::new(self.seeds.below(streams)),
-            tasks: self.wire.tasks_of(peer),
-            sink: self.recorder.clone(),
+            network,
+            tasks,
+            sink: Arc::new(Sink {
+                recorder: self.recorder.clone(),
+                shipper: Shipper::new(peer.clone(), doors, seeds.stream("ship"), intake_of),
+            }),
+            chance: Arc::new(seeds),
         }
     }
 
@@ -317,9 +378,17 @@ impl World {
 
     async fn finish(&mut self) -> Result<RecordingWriter, LabError> {
         self.customers.stop_arrivals();
+        if let Some(monitor) = &self.monitor {
+            monitor.stop_probing();
+        }
         let patience = Duration::from_secs_f64(self.spec.topology.traffic.timeout_s);
         tokio::time::sleep(patience + RUN_OUT).await;
-        let scrape = self.scrape().await;
+        self.wire.quiet();
+        // Two rounds more, since one can be missed: what nodes counted in the end is compared with what they answered.
+        if let Some(monitor) = &self.monitor {
+            monitor.round().await;
+            monitor.round().await;
+        }
         let now = self.clock.timestamp();
         for (id, witness) in (0u64..).zip(&self.witnesses) {
             let (text, acted) = match witness {
@@ -334,40 +403,41 @@ impl World {
             };
             self.recorder.journal(now, Journal::Witness { id, text, acted });
         }
-        self.recorder.journal(now, Journal::End);
-        let (journal, exceptions) = self.recorder.take();
         let (truth, offered, requests) = self.truth.take();
-        let wire = self.wire.take_counts();
-        Ok(RecordingWriter { truth, offered, requests, wire, journal, scrape, exceptions })
-    }
-
-    /// Asks every node for its metrics.
-    async fn scrape(&self) -> Vec<ScrapeRow> {
-        let env = self.env(&Peer::from("operator"), "monitor");
-        let mut rows = Vec::new();
-        for dc in self.spec.topology.dcs.keys() {
-            let Ok(request) = Request::get(admin::METRICS).body(Bytes::new()) else { continue };
-            let call = env.network.call(&dc.peer(), Listener::Admin, request);
-            let Ok(Ok(answer)) = env.timeout(RUN_OUT, call).await else { continue };
-            let at = self.clock.timestamp();
-            let text = String::from_utf8_lossy(answer.body()).into_owned();
-            for line in text.lines().filter(|line| !line.starts_with('#')) {
-                if let Some((series, value)) = line.rsplit_once(' ')
-                    && let Ok(value) = value.parse()
-                {
-                    rows.push(ScrapeRow {
-                        at,
-                        dc: dc.as_str().into(),
-                        series: series.into(),
-                        value,
-                    });
-                }
-            }
+        let monitored = self.monitor.as_ref().map(|monitor| monitor.take_all()).unwrap_or_default();
+        let mut taken = Taken::default();
+        for intake in &self.intakes {
+            let more = intake.taken();
+            taken.lines.extend(more.lines);
+            taken.exceptions.extend(more.exceptions);
+            taken.spans.extend(more.spans);
         }
-        rows
+        for failure in monitored.failures {
+            self.recorder.journal(now, Journal::RuleFailed { text: failure });
+        }
+        self.recorder.journal(now, Journal::End);
+        Ok(RecordingWriter {
+            truth,
+            offered,
+            requests,
+            wire: self.wire.take_counts(),
+            journal: self.recorder.take(),
+            answers: self.wire.take_answers(),
+            metrics: monitored.scrapes,
+            lines: taken.lines,
+            exceptions: taken.exceptions,
+            spans: taken.spans,
+            alerts: monitored.alerts,
+        })
     }
 }
 
 fn enrolled(spec: &Spec) -> std::collections::BTreeSet<Namespace> {
-    spec.topology.namespaces.iter().filter(|n| n.enrolled).map(|n| n.id.clone()).collect()
+    let of_customers = spec.topology.namespaces.iter().filter(|n| n.enrolled).map(|n| n.id.clone());
+    of_customers.chain([monitor::probe_namespace()]).collect()
+}
+
+fn namespaces(spec: &Spec) -> Namespaces {
+    let of_customers = spec.topology.namespaces.iter().map(|n| (n.id.clone(), n.class.clone()));
+    of_customers.chain([(monitor::probe_namespace(), NamespaceClass::from("probe"))]).collect()
 }

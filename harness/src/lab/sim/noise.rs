@@ -10,6 +10,7 @@ use kv_node::ids::{Dc, Peer};
 
 use super::doors::Seeds;
 use super::wire::{Bursts, Spell, Wire};
+use crate::lab::monitor;
 use crate::spec::fault::{Fault, FaultKind, Who};
 use crate::spec::time::{self, IncidentTime};
 use crate::spec::topology::Topology;
@@ -63,6 +64,14 @@ pub(super) fn install(
         probability: 1.0,
     };
     wire.install_for(slow, Spell::Always, "noise/slow");
+    let missed = Fault {
+        kind: FaultKind::Partition,
+        from: Who::Peer(Peer::from(monitor::NAME)),
+        to: Who::Anyone,
+        listener: Some(Listener::Admin),
+        probability: noise.missed_scrapes,
+    };
+    wire.install_for(missed, Spell::Always, "noise/scrapes");
     deploys(wire, topology, seeds, start, end);
 }
 

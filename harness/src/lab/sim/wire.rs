@@ -1,14 +1,16 @@
 //! The in-memory wire: latency, jitter, loss, reset, partition, header and status faults, each with a witness.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderName, Request, Response, StatusCode};
 use indexmap::IndexMap;
 use kv_node::Node;
+use kv_node::api::admin::METRICS;
 use kv_node::control::Control;
 use kv_node::env::{BoxFuture, Chance, Listener, Network, NetworkError, Stream, Tasks};
 use kv_node::ids::{Peer, Region};
@@ -17,7 +19,9 @@ use rustc_hash::FxBuildHasher;
 use tokio::sync::oneshot;
 
 use super::doors::{Seeds, SimClock, TaskSet, lock};
-use crate::recording::{Caller, INTERVAL_S, WireRow};
+use crate::lab::intake::{self, Intake};
+use crate::lab::{cost, monitor};
+use crate::recording::{AnswerRow, Caller, INTERVAL_S, WireRow};
 use crate::spec::fault::{Fault, FaultKind, Who};
 use crate::spec::time::IncidentTime;
 use crate::spec::topology::{Noise, Topology};
@@ -33,6 +37,7 @@ pub(super) enum Service {
     Node(Arc<Node>),
     Store(Arc<MemoryStore>),
     Control(Arc<Control>),
+    Intake(Arc<Intake>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +70,18 @@ pub(super) struct Wire {
     links: Mutex<IndexMap<(usize, usize), Stream, FxBuildHasher>>,
     faults: RwLock<Vec<Arc<Active>>>,
     counts: Mutex<Arrived>,
+    answers: Mutex<IndexMap<Answer, u64, FxBuildHasher>>,
+    quiet: AtomicBool,
+}
+
+/// Answers of a node that are alike.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Answer {
+    by: usize,
+    listener: Listener,
+    caller: Caller,
+    status: u16,
+    bare: bool,
 }
 
 /// What arrived where: the present interval, and rows of those before.
@@ -128,7 +145,7 @@ impl Wire {
             .stores
             .iter()
             .map(|(peer, region)| (peer.clone(), host(HostKind::Store, region)));
-        let control = ["control", "operator"]
+        let control = ["control", "operator", monitor::NAME, intake::LOGS, intake::REPORTS]
             .map(|name| (Peer::from(name), host(HostKind::Control, &topology.control)));
         let clients =
             regions.iter().map(|region| (clients_of(region), host(HostKind::Clients, region)));
@@ -150,7 +167,14 @@ impl Wire {
             links: Mutex::default(),
             faults: RwLock::default(),
             counts: Mutex::default(),
+            answers: Mutex::default(),
+            quiet: false.into(),
         })
+    }
+
+    /// From now on nothing departs but what telemetry needs: what nodes count comes to rest.
+    pub(super) fn quiet(&self) {
+        self.quiet.store(true, Ordering::Relaxed);
     }
 
     /// Lets a service answer at a host.
@@ -215,6 +239,21 @@ impl Wire {
         std::mem::take(&mut arrived.rows)
     }
 
+    /// What nodes answered.
+    pub(super) fn take_answers(&self) -> Vec<AnswerRow> {
+        let mut answers: Vec<_> = std::mem::take(&mut *lock(&self.answers)).into_iter().collect();
+        answers.sort_unstable();
+        let row = |(answer, count): (Answer, u64)| AnswerRow {
+            by: self.names[answer.by].clone(),
+            listener: answer.listener,
+            caller: answer.caller,
+            status: answer.status,
+            bare: answer.bare,
+            count,
+        };
+        answers.into_iter().map(row).collect()
+    }
+
     fn close(&self, arrived: &mut Arrived) {
         let mut counts: Vec<_> = std::mem::take(&mut arrived.counts).into_iter().collect();
         counts.sort_unstable();
@@ -265,6 +304,11 @@ impl Wire {
         listener: Listener,
         request: &mut Request<Bytes>,
     ) -> Fate {
+        if self.quiet.load(Ordering::Relaxed)
+            && !matches!(listener, Listener::Admin | Listener::Intake | Listener::Control)
+        {
+            return Fate::Lost;
+        }
         let mut delay = self.latency(from, to);
         let now = self.clock.timestamp();
         let faults = self.faults.read().unwrap_or_else(PoisonError::into_inner);
@@ -325,12 +369,28 @@ impl Wire {
         Some(delay)
     }
 
-    fn count(&self, from: usize, to: usize, listener: Listener) {
-        let caller = match self.hosts[from].kind {
+    fn caller(&self, from: usize) -> Caller {
+        match self.hosts[from].kind {
             HostKind::Clients => Caller::Client,
             HostKind::Dc => Caller::Dc,
             HostKind::Store | HostKind::Control => Caller::Control,
+        }
+    }
+
+    /// Takes an answer of a node down, whether or not it arrives.
+    fn answered(&self, from: usize, by: usize, listener: Listener, response: &Response<Bytes>) {
+        let answer = Answer {
+            by,
+            listener,
+            caller: self.caller(from),
+            status: response.status().as_u16(),
+            bare: response.body().is_empty(),
         };
+        *lock(&self.answers).entry(answer).or_insert(0) += 1;
+    }
+
+    fn count(&self, from: usize, to: usize, listener: Listener) {
+        let caller = self.caller(from);
         let interval = self.clock.timestamp().unix_s() / INTERVAL_S;
         let mut arrived = lock(&self.counts);
         if arrived.interval != interval {
@@ -372,11 +432,20 @@ impl Wire {
         let response = match service {
             Service::Store(store) => store.serve(request),
             Service::Control(control) => control.serve(&request),
+            Service::Intake(intake) => cost::of_monitoring(|| intake.serve(&request)),
+            // Telling metrics waits for nothing: all of it is done at once, and counted as what monitoring costs.
+            Service::Node(node) if listener == Listener::Admin && *request.uri() == *METRICS => {
+                let told = cost::of_monitoring(|| node.serve(listener, request).now_or_never());
+                told.ok_or(NetworkError::Reset)?
+            }
             Service::Node(node) => {
                 let (answer, answered) = oneshot::channel();
+                let this = self.clone();
                 host.tasks.run(async move {
+                    let response = node.serve(listener, request).await;
+                    this.answered(from, to, listener, &response);
                     // Who no longer waits for the answer need not get it.
-                    let _ = answer.send(node.serve(listener, request).await);
+                    let _ = answer.send(response);
                 });
                 // The sender is dropped where the node dies first.
                 answered.await.map_err(|_| NetworkError::Reset)?

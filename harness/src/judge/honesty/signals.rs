@@ -1,0 +1,161 @@
+//! Exceptions, log lines and alerts against what else is known of the same things.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kv_node::env::Listener;
+use kv_node::safeguards::Safeguard;
+use kv_node::telemetry::{Place, catalogue};
+use kv_node::worker::ScriptName;
+
+use super::{has, steady, told, total};
+use crate::alerts;
+use crate::recording::{AlertRow, Journal, Recording};
+
+/// Estimates from log lines are compared where so many answers are alike.
+const ESTIMATED_FROM: u64 = 10_000;
+/// And must come as near as this.
+const ESTIMATE_WITHIN: f64 = 0.05;
+
+fn script_of(listener: Listener) -> Option<ScriptName> {
+    match listener {
+        Listener::Rest => Some(ScriptName::Gateway),
+        Listener::Tier => Some(ScriptName::Supercache),
+        _ => None,
+    }
+}
+
+/// One report for each exception, none twice: an exception leaves an answer 500 without a body, which the network saw.
+pub(super) fn exceptions(recording: &Recording) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut ids = BTreeSet::new();
+    for exception in &recording.exceptions {
+        if !ids.insert(&exception.report.id) {
+            wrong.push(format!("exception {} is reported twice", exception.report.id));
+        }
+    }
+    let mut left: BTreeMap<(&str, ScriptName), u64> = BTreeMap::new();
+    for row in recording.answers.iter().filter(|row| row.bare && row.status == 500) {
+        if let Some(script) = script_of(row.listener) {
+            *left.entry((&row.by, script)).or_default() += row.count;
+        }
+    }
+    let mut reported: BTreeMap<(&str, ScriptName), u64> = BTreeMap::new();
+    for exception in &recording.exceptions {
+        let report = &exception.report;
+        if report.place == Place::Request {
+            *reported.entry((report.dc.as_str(), report.script)).or_default() += 1;
+        }
+    }
+    for dc in steady(recording) {
+        if !has(recording, dc, Safeguard::UnconditionalReports) {
+            continue;
+        }
+        let lost = lost(recording, dc, "exceptions");
+        for script in [ScriptName::Gateway, ScriptName::Supercache] {
+            let thrown = left.get(&(dc, script)).copied().unwrap_or(0);
+            let told = reported.get(&(dc, script)).copied().unwrap_or(0);
+            if told > thrown || told + lost < thrown {
+                let script = script.name();
+                wrong.push(format!(
+                    "{thrown} exceptions left the {script} of {dc}, {told} are reported and {lost} known to be lost"
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+/// Records of a signal that a data center knows to be lost.
+fn lost(recording: &Recording, dc: &str, signal: &str) -> u64 {
+    let dropped = told(recording, catalogue::TELEMETRY_DROPPED.name, dc);
+    dropped.filter(|series| series.labels.get("signal") == Some(signal)).map(total).sum()
+}
+
+/// Lines stand for what was answered: every status and error class has one, and many answers are estimated well.
+pub(super) fn lines(recording: &Recording) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut estimated: BTreeMap<(&str, ScriptName, u16), u64> = BTreeMap::new();
+    for line in &recording.lines {
+        let key = (line.dc.as_str(), line.script, line.status);
+        *estimated.entry(key).or_default() += u64::from(line.stands_for);
+    }
+    let mut given: BTreeMap<(&str, ScriptName, u16), u64> = BTreeMap::new();
+    for row in &recording.answers {
+        if let Some(script) = script_of(row.listener) {
+            *given.entry((&row.by, script, row.status)).or_default() += row.count;
+        }
+    }
+    for dc in steady(recording).filter(|dc| has(recording, dc, Safeguard::BoundaryLog)) {
+        let lost = lost(recording, dc, "logs");
+        for ((by, script, status), answers) in given.iter().filter(|((by, ..), _)| *by == dc) {
+            let estimate = estimated.get(&(*by, *script, *status)).copied().unwrap_or(0);
+            let script = script.name();
+            // What is known to be lost may have stood for these: then nothing can be said.
+            if estimate == 0 && lost == 0 {
+                wrong.push(format!(
+                    "the {script} of {dc} answered {answers} requests with {status}, and no line says so"
+                ));
+            }
+            #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+            let off = estimate.abs_diff(*answers) as f64 / *answers as f64;
+            if *answers >= ESTIMATED_FROM && off > ESTIMATE_WITHIN && lost == 0 {
+                wrong.push(format!(
+                    "the {script} of {dc} answered {answers} requests with {status}, its lines stand for {estimate}"
+                ));
+            }
+        }
+        wrong.extend(losses(recording, dc));
+    }
+    wrong
+}
+
+/// What an intake refused of a data center's records, that data center counts as lost.
+fn losses(recording: &Recording, dc: &str) -> Option<String> {
+    let refused: u64 = recording
+        .metrics
+        .series
+        .iter()
+        .filter(|series| {
+            series.labels.metric() == Some(catalogue::INTAKE_DROPPED.name)
+                && series.labels.get("dc") == Some(dc)
+                && series.labels.get("signal") == Some("logs")
+        })
+        .map(total)
+        .sum();
+    let known = lost(recording, dc, "logs");
+    (refused > known)
+        .then(|| format!("an intake refused {refused} lines of {dc}, which knows of {known}"))
+}
+
+/// The rules over what was scraped give the alerts that the monitor told of, each at its moment.
+pub(super) fn alerts(recording: &Recording) -> Vec<String> {
+    let mut wrong: Vec<String> = recording
+        .journal
+        .iter()
+        .filter_map(|(_, entry)| match entry {
+            Journal::RuleFailed { text } => Some(format!("a rule could not be evaluated: {text}")),
+            _ => None,
+        })
+        .take(5)
+        .collect();
+    let (replayed, _) = alerts::replay(&recording.metrics, &recording.spec.rules);
+    let same = |at: usize| match (replayed.get(at), recording.alerts.get(at)) {
+        (Some(one), Some(other)) => one.is(other),
+        _ => false,
+    };
+    if let Some(at) = (0..replayed.len().max(recording.alerts.len())).find(|at| !same(*at)) {
+        let say = |row: Option<&AlertRow>| {
+            row.map_or("nothing".to_owned(), |row| {
+                let at = crate::spec::time::format(row.at);
+                let AlertRow { alert, from, to, labels, value, .. } = row;
+                format!("{alert} {from:?} to {to:?} at {at} {labels:?}, {value}")
+            })
+        };
+        wrong.push(format!(
+            "the monitor's alerts are not those of the rules over what it scraped: it says {}, they say {}",
+            say(recording.alerts.get(at)),
+            say(replayed.get(at))
+        ));
+    }
+    wrong
+}

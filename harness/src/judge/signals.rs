@@ -1,0 +1,203 @@
+//! Measures of what on-call would have seen: alerts, lines, reports, traces.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kv_node::ids::Dc;
+use kv_node::telemetry::catalogue;
+use kv_node::worker::ScriptName;
+
+use super::measure::{Taken, count, ratio};
+use crate::recording::{AlertRow, AlertState, Recording};
+use crate::spec::expectation::Window;
+use crate::spec::measure::After;
+
+/// Evaluations of the rules in a window: what there was to see.
+fn evaluations(recording: &Recording, window: Window) -> u64 {
+    let rounds = 0..recording.metrics.rounds;
+    rounds.filter(|round| window.contains(recording.metrics.round_at(*round))).count() as u64
+}
+
+/// The firings of a window: those that began in it, and those that had begun before and had not ended when it began.
+fn firings(recording: &Recording, window: Window) -> Vec<&AlertRow> {
+    let mut before: Vec<&AlertRow> = Vec::new();
+    for row in recording.alerts.iter().filter(|row| row.at < window.from) {
+        if row.to == AlertState::Firing {
+            before.push(row);
+        } else {
+            before.retain(|open| open.alert != row.alert || open.labels != row.labels);
+        }
+    }
+    let within = recording
+        .alerts
+        .iter()
+        .filter(|row| row.to == AlertState::Firing && window.contains(row.at));
+    before.into_iter().chain(within).collect()
+}
+
+pub(super) fn seconds_to_alert(
+    recording: &Recording,
+    window: Window,
+    (alert, labels): (&str, &BTreeMap<String, String>),
+    after: After,
+) -> Taken {
+    let from = match after {
+        After::Window => Some(window.from),
+        After::Errors => recording
+            .requests
+            .iter()
+            .filter(|row| row.outcome.failed() && window.contains(row.at))
+            .map(|row| row.at)
+            .min(),
+    };
+    let Some(from) = from else { return Taken::nothing().note("nothing failed") };
+    let fits = |row: &&AlertRow| {
+        row.alert == alert && labels.iter().all(|(name, value)| row.labels.get(name) == Some(value))
+    };
+    let evaluations = evaluations(recording, window);
+    match firings(recording, window).into_iter().find(fits) {
+        Some(row) => {
+            let at = crate::spec::time::format(row.at.max(window.from));
+            Taken::new(row.at.since(from).as_secs_f64(), evaluations).note(format!("at {at}"))
+        }
+        None => Taken { evidence: evaluations, ..Taken::nothing() }.note("it never fired"),
+    }
+}
+
+pub(super) fn alerts_firing(
+    recording: &Recording,
+    window: Window,
+    wanted: impl Fn(&AlertRow) -> bool,
+) -> Taken {
+    let fired: BTreeSet<String> = firings(recording, window)
+        .into_iter()
+        .filter(|row| wanted(row))
+        .map(|row| {
+            let named = |name: &&str| row.labels.contains_key(*name);
+            let scope = ["dc", "owner", "namespace", "store", "region", "script"];
+            let scope: Vec<&str> = scope
+                .iter()
+                .filter(|name| named(name))
+                .map(|name| row.labels[*name].as_str())
+                .collect();
+            format!("{} {}", row.alert, scope.join("/"))
+        })
+        .collect();
+    let number = fired.len() as u64;
+    let some: Vec<String> = fired.into_iter().take(4).collect();
+    Taken::new(count(number), evaluations(recording, window)).note(some.join(", "))
+}
+
+pub(super) fn naming(recording: &Recording, window: Window, texts: &BTreeSet<String>) -> Taken {
+    let names = |text: &str| texts.iter().any(|wanted| text.contains(wanted));
+    let lines = recording.lines.iter().filter(|line| window.contains(line.at));
+    let reports = recording.exceptions.iter().filter(|report| window.contains(report.at));
+    let (mut looked, mut found) = (0, 0);
+    for line in lines {
+        looked += 1;
+        found += u64::from(serde_json::to_string(line).is_ok_and(|text| names(&text)));
+    }
+    for report in reports {
+        looked += 1;
+        found += u64::from(serde_json::to_string(&report.report).is_ok_and(|text| names(&text)));
+    }
+    Taken::new(count(found), looked).note(format!("of {looked}"))
+}
+
+pub(super) fn log_lines(
+    recording: &Recording,
+    window: Window,
+    status: u16,
+    dcs: &BTreeSet<Dc>,
+) -> Taken {
+    let lines = recording
+        .lines
+        .iter()
+        .filter(|line| window.contains(line.at) && (dcs.is_empty() || dcs.contains(&line.dc)));
+    let (mut looked, mut found, mut stand_for) = (0, 0, 0);
+    for line in lines {
+        looked += 1;
+        if line.status == status {
+            found += 1;
+            stand_for += u64::from(line.stands_for);
+        }
+    }
+    Taken::new(count(found), looked).note(format!("they stand for {stand_for} answers"))
+}
+
+/// What a count of errors in the log, over the requests that metrics count, says of the customers' failures.
+pub(super) fn failures_told_by_log(recording: &Recording, window: Window) -> Taken {
+    let told: u64 = recording
+        .lines
+        .iter()
+        .filter(|line| line.script == ScriptName::Gateway && line.status >= 500)
+        .filter(|line| window.contains(line.at))
+        .map(|line| u64::from(line.stands_for))
+        .sum();
+    let mut answered = 0.0;
+    for series in &recording.metrics.series {
+        let labels = &series.labels;
+        if labels.metric() == Some(catalogue::RESPONSES.name)
+            && labels.get("script") == Some(ScriptName::Gateway.name())
+        {
+            let mut within = series
+                .samples()
+                .filter(|(round, _)| window.contains(recording.metrics.round_at(*round)))
+                .map(|(_, value)| value);
+            if let Some(first) = within.next() {
+                answered += within.last().unwrap_or(first) - first;
+            }
+        }
+    }
+    let (mut failed, mut sent) = (0, 0);
+    for row in recording.truth.iter().filter(|row| window.contains(row.from)) {
+        sent += row.count;
+        failed += if row.outcome.failed() { row.count } else { 0 };
+    }
+    let told_share = if answered > 0.0 { count(told) / answered } else { 0.0 };
+    let true_share = ratio(failed, sent);
+    if true_share <= 0.0 {
+        return Taken::nothing().note("nothing failed");
+    }
+    Taken::new(told_share / true_share, failed).note(format!(
+        "{:.3} % told, {:.3} % true",
+        told_share * 100.0,
+        true_share * 100.0
+    ))
+}
+
+pub(super) fn seconds_to_report(
+    recording: &Recording,
+    window: Window,
+    (kind, script): (&str, &str),
+    dcs: &BTreeSet<Dc>,
+) -> Taken {
+    let reports = recording.exceptions.iter().filter(|exception| {
+        let report = &exception.report;
+        window.contains(exception.at)
+            && report.kind == kind
+            && report.script.name() == script
+            && (dcs.is_empty() || dcs.contains(&report.dc))
+    });
+    let (mut first, mut number) = (None, 0u64);
+    for exception in reports {
+        number += 1;
+        first = first.or(Some(exception));
+    }
+    let Some(first) = first else { return Taken::nothing().note("none was reported") };
+    let report = &first.report;
+    Taken::new(first.at.since(window.from).as_secs_f64(), number)
+        .note(format!("{number}; {}: {}", report.dc, report.message))
+}
+
+pub(super) fn failed_traces(recording: &Recording, window: Window, from: &Dc, to: &Dc) -> Taken {
+    let mut reached: BTreeMap<&str, (bool, bool)> = BTreeMap::new();
+    let mut looked = 0;
+    for span in recording.spans.iter().filter(|span| window.contains(span.start)) {
+        looked += 1;
+        let (begins, goes_on) = reached.entry(&span.trace).or_default();
+        *begins |= span.dc == *from && span.script == ScriptName::Gateway && span.failed;
+        *goes_on |= span.dc == *to && span.script == ScriptName::Supercache;
+    }
+    let both = reached.values().filter(|(begins, goes_on)| *begins && *goes_on).count();
+    Taken::new(count(both as u64), looked).note(format!("of {} traces", reached.len()))
+}
