@@ -134,7 +134,7 @@ fn who(world: &World, text: &str) -> Result<Who, Problem> {
         .keys()
         .map(kv_node::ids::Dc::as_str)
         .chain(topology.stores.keys().map(Peer::as_str))
-        .chain(["anyone", "clients", "stores", "control"])
+        .chain(["anyone", "clients", "stores", "control", "monitor"])
         .collect();
     Err(world.problem(format!("there is no peer \"{text}\"")).did_you_mean(text, known))
 }

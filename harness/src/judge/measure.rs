@@ -105,7 +105,7 @@ fn take_signal(measure: &Measure, window: Window, recording: &Recording) -> Take
         }
         Measure::AlertsFiring { alert, severity, except_dcs, except_alerts } => {
             signals::alerts_firing(recording, window, |row| {
-                let dc = row.labels.get("dc").map(|dc| Dc::from(dc.as_str()));
+                let dc = signals::said(row, "dc").map(|dc| Dc::from(dc.as_str()));
                 alert.as_ref().is_none_or(|alert| row.alert == *alert)
                     && (severity.is_none() || severity.as_ref() == row.labels.get("severity"))
                     && !dc.is_some_and(|dc| except_dcs.contains(&dc))

@@ -34,6 +34,12 @@ fn firings(recording: &Recording, window: Window) -> Vec<&AlertRow> {
     before.into_iter().chain(within).collect()
 }
 
+/// What an alert says under a label. A data center that it blames as the owner of keys is the one that it is about.
+pub(super) fn said<'a>(row: &'a AlertRow, label: &str) -> Option<&'a String> {
+    let owner = || (label == "dc").then(|| row.labels.get("owner")).flatten();
+    row.labels.get(label).or_else(owner)
+}
+
 pub(super) fn seconds_to_alert(
     recording: &Recording,
     window: Window,
@@ -51,7 +57,7 @@ pub(super) fn seconds_to_alert(
     };
     let Some(from) = from else { return Taken::nothing().note("nothing failed") };
     let fits = |row: &&AlertRow| {
-        row.alert == alert && labels.iter().all(|(name, value)| row.labels.get(name) == Some(value))
+        row.alert == alert && labels.iter().all(|(name, value)| said(row, name) == Some(value))
     };
     let evaluations = evaluations(recording, window);
     match firings(recording, window).into_iter().find(fits) {

@@ -100,6 +100,8 @@ fn table(judgement: &Judgement) -> String {
 fn replayed(check: &JudgedCheck) -> String {
     let mut text = match check.value {
         Some(value) => number(value, check.unit),
+        // Somebody looked, and there is no such number: the note says why.
+        None if check.evidence > 0 && check.note.is_some() => "never".to_owned(),
         None => "no data".to_owned(),
     };
     if let Some((low, high)) = check.interval {

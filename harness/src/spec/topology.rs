@@ -206,13 +206,13 @@ impl Topology {
         between(a, b).or_else(|| between(b, a)).copied().unwrap_or(self.links.within_ms)
     }
 
-    /// The region of a data center, store or the control plane.
+    /// The region of a data center, a store, the control plane or the monitor.
     pub fn region_of(&self, peer: &Peer) -> Option<&Region> {
         self.dcs
             .get(&Dc::from(peer.as_str()))
             .map(|dc| &dc.region)
             .or_else(|| self.stores.get(peer))
-            .or_else(|| (peer.as_str() == "control").then_some(&self.control))
+            .or_else(|| ["control", "monitor"].contains(&peer.as_str()).then_some(&self.control))
     }
 
     /// A region's load relative to its mean over the day, at a second of the day in UTC.

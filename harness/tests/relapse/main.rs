@@ -5,6 +5,7 @@
 mod bad_input;
 mod determinism;
 mod output;
+mod panics;
 mod repo;
 mod sabotage;
 mod scale;

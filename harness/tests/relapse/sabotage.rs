@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use kv_node::safeguards::Safeguard;
 use relapse::judge::{Judgement, Verdict, judge};
 use relapse::lab::{drive, sim::Simulated};
-use relapse::recording::{Journal, Outcome, Recording, RecordingWriter};
+use relapse::recording::{Journal, Outcome, Recording, RecordingWriter, Series};
 use relapse::spec::Scenario;
 
 use crate::repo::{Copy, scenarios};
@@ -33,6 +33,18 @@ fn july() -> Scenario {
 /// A scenario in which nothing is wrong.
 fn quiet() -> Scenario {
     scenarios("faults").remove(0)
+}
+
+/// A data center that comes back unfit and throws, with everything that tells of it.
+fn throwing() -> Scenario {
+    let fits = |scenario: &Scenario| scenario.name.starts_with("a request that fails is traced");
+    scenarios("signals").into_iter().find(fits).unwrap()
+}
+
+fn found(judgement: &Judgement, text: &str) {
+    assert_eq!(judgement.verdict, Verdict::Fail, "{:?}", judgement.findings);
+    let found = judgement.findings.iter().any(|finding| finding.text.contains(text));
+    assert!(found, "{text}: {:?}", judgement.findings);
 }
 
 fn row(judgement: &Judgement, title: &str) -> Verdict {
@@ -156,4 +168,88 @@ fn an_expectation_that_looked_at_nothing_fails() {
         }
     }
     assert_eq!(judged(&scenario, &recording, &folder).verdict, Verdict::Fail);
+}
+
+#[test]
+fn a_node_that_swallows_exceptions_is_found_out() {
+    let folder = Copy::new();
+    let scenario = throwing();
+    let mut recording = lab(&scenario);
+    assert_eq!(judged(&scenario, &recording, &folder).verdict, Verdict::Pass);
+
+    let last = recording.exceptions.pop();
+    assert!(last.is_some());
+    found(&judged(&scenario, &recording, &folder), "exceptions left the supercache of SYD");
+
+    // Nor may it tell one twice to make up for another.
+    let mut recording = lab(&scenario);
+    recording.exceptions[1] = recording.exceptions[0].clone();
+    found(&judged(&scenario, &recording, &folder), "is reported twice");
+}
+
+#[test]
+fn a_sampler_that_drops_every_500_is_found_out() {
+    let folder = Copy::new();
+    let scenario = throwing();
+    let mut recording = lab(&scenario);
+    recording.lines.retain(|line| line.status != 500);
+    found(&judged(&scenario, &recording, &folder), "requests with 500, and no line says so");
+}
+
+#[test]
+fn a_counter_that_stops_is_found_out() {
+    let folder = Copy::new();
+    let scenario = quiet();
+    let mut recording = lab(&scenario);
+    let series = recording
+        .metrics
+        .series
+        .iter_mut()
+        .find(|series| {
+            series.labels.metric() == Some("node_responses_total")
+                && series.labels.get("dc") == Some("SYD")
+                && series.labels.get("status") == Some("200")
+        })
+        .unwrap();
+    let mut stopped = Series::new(series.labels.clone());
+    let mut last = 0.0;
+    for (round, value) in series.samples() {
+        last = if round < 5 { value } else { last };
+        stopped.push(round, last);
+    }
+    *series = stopped;
+    found(&judged(&scenario, &recording, &folder), "of SYD says it answered");
+}
+
+#[test]
+fn an_alert_that_is_evaluated_one_interval_late_is_found_out() {
+    let folder = Copy::new();
+    let scenario = throwing();
+    let mut recording = lab(&scenario);
+    assert!(recording.alerts.len() > 3, "{:?}", recording.alerts);
+    recording.alerts[2].at = recording.alerts[2].at.after(std::time::Duration::from_secs(15));
+    found(
+        &judged(&scenario, &recording, &folder),
+        "the monitor's alerts are not those of the rules",
+    );
+}
+
+#[test]
+fn a_scraper_that_reads_around_a_partition_is_found_out() {
+    let folder = Copy::new();
+    let fits = |scenario: &Scenario| scenario.name.starts_with("a node that cannot be scraped");
+    let scenario = scenarios("signals").into_iter().find(fits).unwrap();
+    let mut recording = lab(&scenario);
+    assert_eq!(judged(&scenario, &recording, &folder).verdict, Verdict::Pass);
+
+    // It says that it reached the node throughout, and no alert tells otherwise.
+    for series in &mut recording.metrics.series {
+        if series.labels.metric() == Some("up") && series.labels.get("dc") == Some("SYD") {
+            let mut up = Series::new(series.labels.clone());
+            series.samples().for_each(|(round, _)| up.push(round, 1.0));
+            *series = up;
+        }
+    }
+    recording.alerts.clear();
+    found(&judged(&scenario, &recording, &folder), "and fewer requests reached it");
 }

@@ -46,7 +46,7 @@ pub struct ExceptionReport {
     /// What it says.
     #[serde(rename = "exception.message")]
     pub message: String,
-    /// The stages that it left, the outermost first: no line numbers, no addresses.
+    /// The script and the stages that it left, the outermost first: no line numbers, no addresses.
     #[serde(rename = "exception.stacktrace")]
     pub stack: Vec<String>,
     /// The same for exceptions that are alike: 16 hexadecimal digits.

@@ -135,6 +135,7 @@ impl Telemetry {
         if thrown.stack.is_empty() {
             thrown.stack = ctx.trace.take_unwound();
         }
+        thrown.stack.insert(0, ctx.script.name());
         let report = ExceptionReport {
             id: self.reports.id(),
             at: now,

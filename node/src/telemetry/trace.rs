@@ -210,12 +210,14 @@ impl Trace {
 
     /// Enters a stage within the one that was entered last. It ends when it is dropped.
     pub fn stage(&self, name: &'static str) -> Stage {
+        // Asked first: a door that panics leaves no stage half open.
+        let start = self.0.source.env.clock.now();
         let mut state = self.lock();
         let parent = state.open.last().map(|(span, _)| *span);
         let span = self.next(&mut state);
         state.open.push((span, name));
         drop(state);
-        self.begin(name, span, parent.or(self.caller()), true)
+        self.begin(name, (span, parent.or(self.caller())), start, true)
     }
 
     /// Ends the request: its spans leave the node if the trace is kept or the request failed. A stage that goes on behind
@@ -275,18 +277,15 @@ impl Trace {
         self.0.first.wrapping_add(state.begun.wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1)
     }
 
-    fn begin(&self, name: &'static str, span: u64, parent: Option<u64>, nested: bool) -> Stage {
-        let start = self.0.source.env.clock.now();
-        Stage {
-            trace: self.clone(),
-            name,
-            span,
-            parent,
-            start,
-            nested,
-            failed: false,
-            attributes: Attributes::default(),
-        }
+    fn begin(
+        &self,
+        name: &'static str,
+        (span, parent): (u64, Option<u64>),
+        start: Timestamp,
+        nested: bool,
+    ) -> Stage {
+        let attributes = Attributes::default();
+        Stage { trace: self.clone(), name, span, parent, start, nested, failed: false, attributes }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -311,8 +310,9 @@ impl Stage {
     /// A stage beside others of the same parent, such as one of two stores that are asked at once.
     #[must_use]
     pub fn beside(&self, name: &'static str) -> Self {
+        let start = self.trace.0.source.env.clock.now();
         let span = self.trace.next(&mut self.trace.lock());
-        self.trace.begin(name, span, Some(self.span), false)
+        self.trace.begin(name, (span, Some(self.span)), start, false)
     }
 
     /// What a request that this stage sends must carry.

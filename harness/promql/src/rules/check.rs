@@ -105,15 +105,9 @@ impl Checker<'_> {
         };
         self.label_names(&group.labels);
         let path = self.path.clone();
-        let mut seen = BTreeSet::new();
         let mut rules = Vec::new();
         for (index, rule) in group.rules.iter().enumerate() {
             self.path = format!("{path}.rules[{index}]");
-            if !seen.insert(identity(rule)) {
-                let name = rule.alert.as_ref().or(rule.record.as_ref());
-                let message = "a rule with the same name and labels stands before it in this group";
-                self.problem(name.map(|name| name.place), "", message);
-            }
             rules.extend(self.rule(rule, &group.labels));
         }
         let name = group.name.as_ref().map(|name| name.text.clone()).unwrap_or_default();
@@ -264,15 +258,6 @@ impl Checker<'_> {
         }
         parsed
     }
-}
-
-/// What tells a rule from others of its group.
-fn identity(rule: &yaml::Rule) -> (bool, &str, Vec<(&str, &str)>) {
-    let name = rule.alert.as_ref().or(rule.record.as_ref()).map_or("", |name| &name.text);
-    let mut labels: Vec<_> =
-        rule.labels.0.iter().map(|(name, value)| (&*name.text, &*value.text)).collect();
-    labels.sort_unstable();
-    (rule.alert.is_some(), name, labels)
 }
 
 /// Whether a text is a name of the classic data model: of a metric (which may have colons) or of a label.

@@ -6,7 +6,7 @@ use kv_node::env::Listener;
 use kv_node::telemetry::catalogue;
 
 use super::{steady, told, total};
-use crate::recording::{Caller, Journal, MESSAGES, Outcome, Recording};
+use crate::recording::{Caller, INTERVAL_S, Journal, MESSAGES, Outcome, Recording, Series};
 use crate::spec::Action;
 use crate::spec::fault::{FaultKind, Who};
 
@@ -138,6 +138,36 @@ fn told_to_the_end(recording: &Recording, dc: &str) -> bool {
     let last = recording.metrics.rounds.saturating_sub(2);
     told(recording, "up", dc)
         .any(|series| series.samples().any(|(round, value)| round >= last && value > 0.0))
+}
+
+/// Whoever scraped a node asked it over the network: in no minute more rounds have its samples than requests reached it.
+pub(super) fn scrapes(recording: &Recording) -> Vec<String> {
+    let mut asked: BTreeMap<(&str, u64), u64> = BTreeMap::new();
+    for row in &recording.wire {
+        if row.listener == Listener::Admin && row.caller == Caller::Control {
+            *asked.entry((&row.to, row.from.unix_s())).or_default() += row.count;
+        }
+    }
+    let mut wrong = Vec::new();
+    for dc in recording.spec.topology.dcs.keys().map(kv_node::ids::Dc::as_str) {
+        let mut told_in: BTreeMap<u64, u64> = BTreeMap::new();
+        for (round, _) in told(recording, "up", dc).flat_map(Series::samples).filter(|s| s.1 > 0.0)
+        {
+            let at = recording.metrics.round_at(round).unix_s();
+            *told_in.entry(at - at % INTERVAL_S).or_default() += 1;
+        }
+        let mut minutes = told_in.iter();
+        if let Some((minute, rounds)) = minutes
+            .find(|(minute, rounds)| asked.get(&(dc, **minute)).copied().unwrap_or(0) < **rounds)
+        {
+            let at =
+                crate::spec::time::format(crate::spec::time::IncidentTime::from_unix_s(*minute));
+            wrong.push(format!(
+                "{rounds} scrapes of {dc} are recorded in the minute of {at}, and fewer requests reached it"
+            ));
+        }
+    }
+    wrong
 }
 
 /// No target tells more series than was agreed.

@@ -19,6 +19,7 @@ use crate::spec::Action;
 pub(super) fn check(recording: &Recording) -> Vec<Finding> {
     let mut wrong = counts::customers(recording);
     wrong.extend(counts::nodes(recording));
+    wrong.extend(counts::scrapes(recording));
     wrong.extend(counts::budget(recording));
     wrong.extend(signals::exceptions(recording));
     wrong.extend(signals::lines(recording));

@@ -103,7 +103,6 @@ groups:
   - rules: []
   - name: a
 "), @r#"
-    rules.yml:7:17: groups[0].rules[2]: a rule with the same name and labels stands before it in this group
     rules.yml:9:5: groups[1]: Groupname must not be empty
     rules.yml:10:11: groups[2].name: groupname: "a" is repeated in the same file
     "#);
