@@ -10,3 +10,5 @@ Feature: A planned maintenance with a normal return
     When it is 10:30
     Then the share of failed requests stays below 0.02 %
     And at least 130000 requests were sent
+    And alert "DataCenterHttp500" stayed silent
+    And alert "UnhandledException" stayed silent

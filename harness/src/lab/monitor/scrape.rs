@@ -26,12 +26,15 @@ pub(super) struct Target {
     own: [Known; 3],
 }
 
-/// A line of a scrape: where its series stands in the text, and its place among those that are known.
+/// A line of a scrape: where it stands in the text, and what it told.
 #[derive(Clone, Copy)]
 struct Line {
     from: usize,
+    /// Where its series ends.
     to: usize,
+    end: usize,
     place: usize,
+    value: f64,
 }
 
 /// A series of a target.
@@ -98,28 +101,27 @@ impl Target {
         let mut samples = 0u32;
         let mut lines = Vec::with_capacity(self.lines.len() + 8);
         let mut expected = 0;
-        for (line, value) in text.unwrap_or_default().lines().filter_map(split) {
-            samples += 1;
-            let same = |told: &&Line| self.before.get(told.from..told.to) == Some(line.as_bytes());
-            let place = match self.lines.get(expected).filter(same) {
-                Some(told) => {
+        for line in text.unwrap_or_default().lines().filter(|line| !line.starts_with('#')) {
+            let told = self.lines.get(expected).and_then(|told| self.again(told, line));
+            let found = match told {
+                Some((place, length, value)) => {
                     expected += 1;
-                    told.place
+                    Some((place, length, value))
                 }
                 // A new series stands between those that were there; behind it the order is as before.
-                None => {
-                    let known = self.known.get_index_of(line);
-                    if let Some(place) = known
-                        && let Some(before) = self.lines.iter().position(|told| told.place == place)
-                    {
-                        expected = before + 1;
-                    }
-                    let Some(place) = known.or_else(|| self.begin(line)) else { continue };
-                    place
-                }
+                None => split(line).and_then(|(series, value)| {
+                    let known = self.known.get_index_of(series);
+                    let place = |place: &usize| self.lines.iter().position(|l| l.place == *place);
+                    expected = known.as_ref().and_then(place).map_or(expected, |at| at + 1);
+                    let place = known.or_else(|| self.begin(series))?;
+                    Some((place, series.len(), value))
+                }),
             };
+            let Some((place, length, value)) = found else { continue };
+            samples += 1;
             let from = text.map_or(0, |text| line.as_ptr() as usize - text.as_ptr() as usize);
-            lines.push(Line { from, to: from + line.len(), place });
+            let (to, end) = (from + length, from + line.len());
+            lines.push(Line { from, to, end, place, value });
             self.known[place].take(round, value, scrapes, evaluation);
         }
         if let Some((text, _)) = answer {
@@ -136,6 +138,18 @@ impl Target {
         for (known, value) in self.own.iter_mut().zip(own) {
             known.take(round, value, scrapes, evaluation);
         }
+    }
+
+    /// Place, length and value of a line that tells of the same series as one of the scrape before, most often the same.
+    fn again(&self, told: &Line, line: &str) -> Option<(usize, usize, f64)> {
+        let before = self.before.get(told.from..told.end)?;
+        let length = told.to - told.from;
+        if before == line.as_bytes() {
+            return Some((told.place, length, told.value));
+        }
+        let value = line.as_bytes().strip_prefix(&before[..length])?.strip_prefix(b" ")?;
+        let value = number(std::str::from_utf8(value).ok()?)?;
+        Some((told.place, length, value))
     }
 
     /// A series that the target had not told before.
