@@ -1,6 +1,6 @@
 //! Alert rules over scraped samples. Pure: the same samples give the same alerts, whoever feeds them.
 //!
-//! The monitor feeds an [`Evaluation`] while a run goes on; the judge feeds another one from the recording ([`replay`]) and
+//! The monitor feeds an [`Evaluation`] while a run goes on; the judge feeds another one from the recording ([`replay()`]) and
 //! compares.
 
 mod replay;

@@ -124,7 +124,8 @@ impl World {
         }
         let problem = self
             .problem(format!("there is no alert \"{name}\""))
-            .did_you_mean(name, self.catalog.alerts.iter().map(String::as_str));
+            .did_you_mean(name, self.catalog.alerts.iter().map(String::as_str))
+            .if_nothing_else();
         self.report(problem);
         None
     }
