@@ -11,8 +11,9 @@ use kv_node::ids::{Dc, Name, Peer, Region};
 
 use super::World;
 use super::doors::{Recorder, Seeds, SimClock, TaskSet};
+use super::spell::Bursts;
 use super::truth::{Operation, Sent, Truth};
-use super::wire::{Bursts, clients_of};
+use super::wire::clients_of;
 use crate::recording::{CacheStatus, Outcome};
 use crate::spec::time;
 use crate::spec::topology::{NamespaceAbout, Topology};

@@ -1,17 +1,19 @@
 //! The simulated lab: every node in one paused runtime, an in-memory wire behind the network door.
 //!
 //! * [`doors`]: clock, chance, tasks and telemetry of simulated nodes.
-//! * [`wire`]: links, latencies, faults.
+//! * [`wire`]: links, latencies, faults; [`spell`]: when a fault acts; [`answers`]: what nodes answered.
 //! * [`customers`]: traffic, and what it saw: the truth.
 //! * [`noise`]: background errors.
 //! * [`data`]: what lies in the stores when a replay begins.
 //!
 //! Same spec, same seed, same binary, same processor: identical bytes.
 
+mod answers;
 mod customers;
 mod data;
 mod doors;
 mod noise;
+mod spell;
 mod truth;
 mod wire;
 

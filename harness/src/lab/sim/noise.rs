@@ -9,7 +9,8 @@ use kv_node::env::{Chance, Listener};
 use kv_node::ids::{Dc, Peer};
 
 use super::doors::Seeds;
-use super::wire::{Bursts, Spell, Wire};
+use super::spell::{Bursts, Spell};
+use super::wire::Wire;
 use crate::lab::monitor;
 use crate::spec::fault::{Fault, FaultKind, Who};
 use crate::spec::time::{self, IncidentTime};

@@ -18,13 +18,15 @@ use kv_store::MemoryStore;
 use rustc_hash::FxBuildHasher;
 use tokio::sync::oneshot;
 
+use super::answers::Answer;
 use super::doors::{Seeds, SimClock, TaskSet, lock};
+use super::spell::Spell;
 use crate::lab::intake::{self, Intake};
 use crate::lab::{cost, monitor};
-use crate::recording::{AnswerRow, Caller, INTERVAL_S, WireRow};
+use crate::recording::{Caller, INTERVAL_S, WireRow};
 use crate::spec::fault::{Fault, FaultKind, Who};
 use crate::spec::time::IncidentTime;
-use crate::spec::topology::{Noise, Topology};
+use crate::spec::topology::Topology;
 
 /// The first retransmission of a lost packet comes after this, each further one after twice the time before.
 const RETRANSMISSION: Duration = Duration::from_millis(200);
@@ -59,7 +61,7 @@ pub(super) struct Host {
 /// All hosts and the links between them.
 pub(super) struct Wire {
     hosts: IndexMap<Peer, Host, FxBuildHasher>,
-    names: Vec<Arc<str>>,
+    pub(super) names: Vec<Arc<str>>,
     regions: Vec<Region>,
     /// One way in microseconds, from region to region, and last from customers.
     one_way_us: Vec<Vec<f64>>,
@@ -70,18 +72,8 @@ pub(super) struct Wire {
     links: Mutex<IndexMap<(usize, usize), Stream, FxBuildHasher>>,
     faults: RwLock<Vec<Arc<Active>>>,
     counts: Mutex<Arrived>,
-    answers: Mutex<IndexMap<Answer, u64, FxBuildHasher>>,
+    pub(super) answers: Mutex<IndexMap<Answer, u64, FxBuildHasher>>,
     quiet: AtomicBool,
-}
-
-/// Answers of a node that are alike.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Answer {
-    by: usize,
-    listener: Listener,
-    caller: Caller,
-    status: u16,
-    bare: bool,
 }
 
 /// What arrived where: the present interval, and rows of those before.
@@ -90,26 +82,6 @@ struct Arrived {
     interval: u64,
     counts: IndexMap<(Caller, usize, Listener), u64, FxBuildHasher>,
     rows: Vec<WireRow>,
-}
-
-/// When a fault acts.
-pub(super) enum Spell {
-    /// Until a moment.
-    Until(IncidentTime),
-    /// Between two moments.
-    Between(IncidentTime, IncidentTime),
-    /// Now and then.
-    Bursts(Mutex<Bursts>),
-    /// Always.
-    Always,
-}
-
-/// Bursts of one length, with drawn pauses between them.
-pub(super) struct Bursts {
-    length: Duration,
-    pause_mean: Duration,
-    draws: Stream,
-    next: IncidentTime,
 }
 
 struct Active {
@@ -239,21 +211,6 @@ impl Wire {
         std::mem::take(&mut arrived.rows)
     }
 
-    /// What nodes answered.
-    pub(super) fn take_answers(&self) -> Vec<AnswerRow> {
-        let mut answers: Vec<_> = std::mem::take(&mut *lock(&self.answers)).into_iter().collect();
-        answers.sort_unstable();
-        let row = |(answer, count): (Answer, u64)| AnswerRow {
-            by: self.names[answer.by].clone(),
-            listener: answer.listener,
-            caller: answer.caller,
-            status: answer.status,
-            bare: answer.bare,
-            count,
-        };
-        answers.into_iter().map(row).collect()
-    }
-
     fn close(&self, arrived: &mut Arrived) {
         let mut counts: Vec<_> = std::mem::take(&mut arrived.counts).into_iter().collect();
         counts.sort_unstable();
@@ -369,24 +326,12 @@ impl Wire {
         Some(delay)
     }
 
-    fn caller(&self, from: usize) -> Caller {
+    pub(super) fn caller(&self, from: usize) -> Caller {
         match self.hosts[from].kind {
             HostKind::Clients => Caller::Client,
             HostKind::Dc => Caller::Dc,
             HostKind::Store | HostKind::Control => Caller::Control,
         }
-    }
-
-    /// Takes an answer of a node down, whether or not it arrives.
-    fn answered(&self, from: usize, by: usize, listener: Listener, response: &Response<Bytes>) {
-        let answer = Answer {
-            by,
-            listener,
-            caller: self.caller(from),
-            status: response.status().as_u16(),
-            bare: response.body().is_empty(),
-        };
-        *lock(&self.answers).entry(answer).or_insert(0) += 1;
     }
 
     fn count(&self, from: usize, to: usize, listener: Listener) {
@@ -478,44 +423,6 @@ impl Active {
             more += pause;
         }
         None
-    }
-}
-
-impl Spell {
-    fn covers(&self, now: IncidentTime) -> bool {
-        match self {
-            Self::Until(until) => now < *until,
-            Self::Between(from, to) => *from <= now && now < *to,
-            Self::Bursts(bursts) => lock(bursts).covers(now),
-            Self::Always => true,
-        }
-    }
-}
-
-impl Bursts {
-    /// Bursts as a topology's noise has them; the first comes after a drawn pause like any other.
-    pub(super) fn new(noise: &Noise, draws: Stream, start: IncidentTime) -> Self {
-        let mut bursts = Self {
-            length: Duration::from_secs_f64(noise.burst_s),
-            pause_mean: Duration::from_secs_f64(noise.burst_every_s),
-            draws,
-            next: start,
-        };
-        bursts.next = start.after(bursts.pause());
-        bursts
-    }
-
-    fn pause(&self) -> Duration {
-        let mean = self.pause_mean.as_secs_f64();
-        Duration::from_secs_f64(-mean * libm::log(1.0 - self.draws.unit()))
-    }
-
-    /// Whether a burst is on; asked at moments that never go back.
-    pub(super) fn covers(&mut self, now: IncidentTime) -> bool {
-        while self.next.after(self.length) <= now {
-            self.next = self.next.after(self.length).after(self.pause());
-        }
-        self.next <= now
     }
 }
 
