@@ -9,7 +9,8 @@ pub mod rules;
 pub use database::{Database, STALE, SeriesId, is_stale};
 pub use engine::{Dialect, Engine, EvalError, RangeSeries, Sample, Settings, Value};
 pub use labels::{Labels, METRIC_NAME};
-pub use query::{MetricNames, ParseError, Query, Selector, ValueType};
+pub use query::{LabelNames, MetricNames, ParseError, Query, Selector};
+pub use query::{Shape, UnknownLabel, ValueType};
 
 /// Milliseconds since 1970, as Prometheus counts.
 pub type TimestampMs = i64;

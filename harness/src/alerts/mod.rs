@@ -5,13 +5,13 @@
 
 mod replay;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use promql::rules::{AlertSettings, Alerts, RuleFile, State, Transition};
 use promql::{Database, Labels, MetricNames, Selector, SeriesId, Settings, TimestampMs};
 use serde::{Deserialize, Serialize};
 
-pub use replay::{database, replay};
+pub use replay::{database, replay, replayed};
 
 use crate::recording::{AlertRow, AlertState};
 use crate::spec::time::IncidentTime;
@@ -51,6 +51,8 @@ pub struct Evaluation {
     wanted: MetricNames,
     /// For each metric, what some selector of a rule asks of its other labels.
     selectors: BTreeMap<String, Vec<Selector>>,
+    /// Metrics of which every sample stays.
+    kept: BTreeSet<String>,
     evaluations: u64,
 }
 
@@ -86,13 +88,22 @@ impl Evaluation {
         let mut database = Database::new();
         alerts.prepare(&mut database);
         let wanted = alerts.metrics();
-        Self { database, alerts, wanted, selectors, evaluations: 0 }
+        let kept = BTreeSet::new();
+        Self { database, alerts, wanted, selectors, kept, evaluations: 0 }
+    }
+
+    /// Keeps every sample of some metrics, whether rules look at them or not.
+    fn keep(&mut self, names: BTreeSet<String>) {
+        for name in &names {
+            self.database.retain(name, TimestampMs::MAX);
+        }
+        self.kept.extend(names);
     }
 
     /// Whether any rule looks at a series. Asked once a series: what no rule looks at is not kept for them.
     pub fn wants(&self, labels: &Labels) -> bool {
         let Some(metric) = labels.metric() else { return false };
-        if self.wanted.any {
+        if self.wanted.any || self.kept.contains(metric) {
             return true;
         }
         match self.selectors.get(metric) {

@@ -19,6 +19,24 @@ struct Cursor<'a> {
 /// What rules make of what was scraped, with the rules that failed.
 pub fn replay(scrapes: &Scrapes, rules: &[RuleText]) -> (Vec<AlertRow>, Vec<String>) {
     let mut evaluation = Evaluation::new(rules);
+    feed(scrapes, &mut evaluation)
+}
+
+/// What rules wrote over a recording, with every sample of it and of the metrics in `names`, and with the rules that failed.
+/// Of what else rules look at, only the end is there.
+pub fn replayed(
+    scrapes: &Scrapes,
+    rules: &[RuleText],
+    names: BTreeSet<String>,
+) -> (Database, Vec<String>) {
+    let mut evaluation = Evaluation::new(rules);
+    evaluation.keep(names);
+    let (_, failures) = feed(scrapes, &mut evaluation);
+    (evaluation.database, failures)
+}
+
+/// Feeds a recording round by round to an evaluation: alerts that changed their state, and rules that failed.
+fn feed(scrapes: &Scrapes, evaluation: &mut Evaluation) -> (Vec<AlertRow>, Vec<String>) {
     let mut cursors: Vec<Cursor<'_>> = scrapes
         .series
         .iter()

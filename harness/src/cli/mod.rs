@@ -1,6 +1,7 @@
 //! The command line. Data goes to standard output, everything else to standard error.
 
 mod check;
+mod dashboards;
 mod judge;
 mod list;
 mod plan;
@@ -41,6 +42,11 @@ enum Command {
     Judge {
         /// The folder that was given to `run --out`, or one run of it
         dir: PathBuf,
+    },
+    /// What on-call looks at: dashboards, rules, runbooks
+    Dashboards {
+        #[command(subcommand)]
+        command: dashboards::Command,
     },
     /// One run, in this process
     #[command(hide = true)]
@@ -98,6 +104,7 @@ pub fn main() -> Exit {
         Command::Steps => list::steps(),
         Command::Run(run) => run::run(&root, &run),
         Command::Judge { dir } => judge::judge(&root, &dir),
+        Command::Dashboards { command } => dashboards::dashboards(&root, &command),
         Command::LabRun { .. } => Exit::Pass,
     }
 }

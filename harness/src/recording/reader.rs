@@ -78,66 +78,78 @@ pub enum RecordingError {
 impl Recording {
     /// Reads a recording's folder.
     pub fn read(folder: &Path) -> Result<Self, RecordingError> {
-        let index_file = folder.join("index.json");
-        let bytes = read(&index_file)?;
-        let damaged = |file: &Path, found, expected| RecordingError::Damaged {
-            file: file.to_path_buf(),
-            found,
-            expected,
-        };
-        let index: Index = serde_json::from_slice(&bytes)
-            .map_err(|_| damaged(&index_file, bytes.len(), bytes.len()))?;
-        if index.schema != SCHEMA {
-            return Err(RecordingError::Schema { file: index_file, found: index.schema });
-        }
-        let whole = |name: &str| -> Result<Vec<u8>, RecordingError> {
-            let path = folder.join(name);
-            let bytes = read(&path)?;
-            match index.files.get(name) {
-                Some((length, sum)) if *length == bytes.len() && *sum == digest(&bytes) => {
-                    Ok(bytes)
-                }
-                known => Err(damaged(&path, bytes.len(), known.map_or(0, |(length, _)| *length))),
-            }
-        };
-        let spec = whole("spec.json")?;
+        let open = Open::new(folder)?;
+        let spec = open.whole("spec.json")?;
         let spec: Spec = serde_json::from_slice(&spec)
             .map_err(|_| damaged(&folder.join("spec.json"), spec.len(), spec.len()))?;
         Ok(Self {
             spec,
-            seed: index.seed,
-            truth: rows(folder, &whole)?,
-            offered: rows(folder, &whole)?,
-            requests: rows(folder, &whole)?,
-            wire: rows(folder, &whole)?,
-            journal: rows(folder, &whole)?,
-            answers: rows(folder, &whole)?,
-            metrics: {
-                let bytes = whole(METRICS_FILE)?;
-                let length = bytes.len();
-                Scrapes::decode(&bytes)
-                    .ok_or_else(|| damaged(&folder.join(METRICS_FILE), length, length))?
-            },
-            lines: rows(folder, &whole)?,
-            exceptions: rows(folder, &whole)?,
-            spans: rows(folder, &whole)?,
-            alerts: rows(folder, &whole)?,
+            seed: open.index.seed,
+            truth: open.rows()?,
+            offered: open.rows()?,
+            requests: open.rows()?,
+            wire: open.rows()?,
+            journal: open.rows()?,
+            answers: open.rows()?,
+            metrics: open.scrapes()?,
+            lines: open.rows()?,
+            exceptions: open.rows()?,
+            spans: open.rows()?,
+            alerts: open.rows()?,
         })
+    }
+
+    /// Reads only what the monitor scraped.
+    pub fn read_scrapes(folder: &Path) -> Result<Scrapes, RecordingError> {
+        Open::new(folder)?.scrapes()
     }
 }
 
-fn rows<R: Row>(
-    folder: &Path,
-    whole: &impl Fn(&str) -> Result<Vec<u8>, RecordingError>,
-) -> Result<Vec<R>, RecordingError> {
-    let bytes = whole(&file::<R>())?;
-    Parsed::decode(&bytes).and_then(|table| R::from_table(&table)).ok_or_else(|| {
-        RecordingError::Damaged {
-            file: folder.join(file::<R>()),
-            found: bytes.len(),
-            expected: bytes.len(),
+/// A folder whose index has been read.
+struct Open<'a> {
+    folder: &'a Path,
+    index: Index,
+}
+
+impl<'a> Open<'a> {
+    fn new(folder: &'a Path) -> Result<Self, RecordingError> {
+        let file = folder.join("index.json");
+        let bytes = read(&file)?;
+        let index: Index =
+            serde_json::from_slice(&bytes).map_err(|_| damaged(&file, bytes.len(), bytes.len()))?;
+        if index.schema != SCHEMA {
+            return Err(RecordingError::Schema { file, found: index.schema });
         }
-    })
+        Ok(Self { folder, index })
+    }
+
+    /// The bytes of a file that is as the index says.
+    fn whole(&self, name: &str) -> Result<Vec<u8>, RecordingError> {
+        let path = self.folder.join(name);
+        let bytes = read(&path)?;
+        match self.index.files.get(name) {
+            Some((length, sum)) if *length == bytes.len() && *sum == digest(&bytes) => Ok(bytes),
+            known => Err(damaged(&path, bytes.len(), known.map_or(0, |(length, _)| *length))),
+        }
+    }
+
+    fn rows<R: Row>(&self) -> Result<Vec<R>, RecordingError> {
+        let bytes = self.whole(&file::<R>())?;
+        Parsed::decode(&bytes)
+            .and_then(|table| R::from_table(&table))
+            .ok_or_else(|| damaged(&self.folder.join(file::<R>()), bytes.len(), bytes.len()))
+    }
+
+    fn scrapes(&self) -> Result<Scrapes, RecordingError> {
+        let bytes = self.whole(METRICS_FILE)?;
+        let length = bytes.len();
+        Scrapes::decode(&bytes)
+            .ok_or_else(|| damaged(&self.folder.join(METRICS_FILE), length, length))
+    }
+}
+
+fn damaged(file: &Path, found: usize, expected: usize) -> RecordingError {
+    RecordingError::Damaged { file: file.to_path_buf(), found, expected }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, RecordingError> {

@@ -13,10 +13,12 @@ mod fault;
 mod functions;
 pub(crate) mod plan;
 mod reach;
+mod shape;
 
 pub(crate) use fault::Fault;
 pub(crate) use functions::Function;
 use plan::Expr;
+pub use shape::{LabelNames, Shape, UnknownLabel};
 
 /// Why a text is not a query that can be evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
