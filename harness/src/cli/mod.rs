@@ -41,6 +41,9 @@ enum Command {
     Judge {
         /// The folder that was given to `run --out`, or one run of it
         dir: PathBuf,
+        /// Writes the verdicts here as JUnit XML, whatever they are
+        #[arg(long, value_name = "FILE")]
+        junit: Option<PathBuf>,
     },
     /// One run, in this process
     #[command(hide = true)]
@@ -97,7 +100,7 @@ pub fn main() -> Exit {
         Command::Plan(chosen) => plan::plan(&root, &chosen),
         Command::Steps => list::steps(),
         Command::Run(run) => run::run(&root, &run),
-        Command::Judge { dir } => judge::judge(&root, &dir),
+        Command::Judge { dir, junit } => judge::judge(&root, &dir, junit.as_deref()),
         Command::LabRun { .. } => Exit::Pass,
     }
 }

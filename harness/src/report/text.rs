@@ -97,7 +97,7 @@ fn table(judgement: &Judgement) -> String {
     out
 }
 
-fn replayed(check: &JudgedCheck) -> String {
+pub(super) fn replayed(check: &JudgedCheck) -> String {
     let mut text = match check.value {
         Some(value) => number(value, check.unit),
         None => "no data".to_owned(),
@@ -111,7 +111,7 @@ fn replayed(check: &JudgedCheck) -> String {
     text
 }
 
-fn bound(bound: &Bound, unit: Option<Unit>) -> String {
+pub(super) fn bound(bound: &Bound, unit: Option<Unit>) -> String {
     match (bound.min, bound.max) {
         (Some(min), Some(max)) if (max - min).abs() < f64::EPSILON => number(min, unit),
         (Some(min), Some(max)) => format!("{} to {}", number(min, unit), number(max, unit)),

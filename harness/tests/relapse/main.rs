@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod determinism;
+mod junit;
 mod output;
 mod repo;
 mod sabotage;
