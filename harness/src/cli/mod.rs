@@ -1,6 +1,7 @@
 //! The command line. Data goes to standard output, everything else to standard error.
 
 mod check;
+mod export;
 mod judge;
 mod list;
 mod plan;
@@ -44,6 +45,13 @@ enum Command {
         /// Writes the verdicts here as JUnit XML, whatever they are
         #[arg(long, value_name = "FILE")]
         junit: Option<PathBuf>,
+    },
+    /// Writes a recording out for other tools: OpenMetrics, OTLP as JSON lines, CSV
+    Export {
+        /// A run's folder, as `run --out` writes it, or the recording in it
+        run: PathBuf,
+        /// Where to: a folder that is empty or is not there yet
+        dir: PathBuf,
     },
     /// One run, in this process
     #[command(hide = true)]
@@ -90,6 +98,9 @@ pub fn main() -> Exit {
             Err(error) => complain(&error, Exit::Environment),
         };
     }
+    if let Command::Export { run, dir } = &cli.command {
+        return export::export(run, dir);
+    }
     let root = match root() {
         Ok(root) => root,
         Err(error) => return complain(&error, Exit::Specification),
@@ -101,7 +112,7 @@ pub fn main() -> Exit {
         Command::Steps => list::steps(),
         Command::Run(run) => run::run(&root, &run),
         Command::Judge { dir, junit } => judge::judge(&root, &dir, junit.as_deref()),
-        Command::LabRun { .. } => Exit::Pass,
+        Command::LabRun { .. } | Command::Export { .. } => Exit::Pass,
     }
 }
 

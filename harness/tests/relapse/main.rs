@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod determinism;
+mod export;
 mod junit;
 mod output;
 mod repo;
