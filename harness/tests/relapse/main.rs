@@ -7,6 +7,7 @@ mod determinism;
 mod export;
 mod junit;
 mod output;
+mod prometheus;
 mod repo;
 mod sabotage;
 mod scale;
