@@ -11,7 +11,7 @@ use promql::rules::{AlertSettings, Alerts, RuleFile, State, Transition};
 use promql::{Database, Labels, MetricNames, Selector, SeriesId, Settings, TimestampMs};
 use serde::{Deserialize, Serialize};
 
-pub use replay::{database, replay, replayed};
+pub use replay::{database, replay, replay_as, replayed};
 
 use crate::recording::{AlertRow, AlertState};
 use crate::spec::time::IncidentTime;
@@ -65,6 +65,11 @@ pub fn settings() -> Settings {
 impl Evaluation {
     /// An evaluation of rules that have been checked: a file that does not parse has no rules.
     pub fn new(rules: &[RuleText]) -> Self {
+        Self::with(rules, settings())
+    }
+
+    /// The same with other settings of its queries.
+    pub fn with(rules: &[RuleText], settings: Settings) -> Self {
         let files: Vec<RuleFile> =
             rules.iter().filter_map(|rule| RuleFile::parse(&rule.file, &rule.text).ok()).collect();
         let mut selectors: BTreeMap<String, Vec<Selector>> = BTreeMap::new();
@@ -78,7 +83,7 @@ impl Evaluation {
         let alerts = Alerts::new(
             files,
             AlertSettings {
-                query: settings(),
+                query: settings,
                 interval_ms: ms(INTERVAL_MS),
                 phase_ms: ms(PHASE_MS),
                 external_labels: Labels::empty(),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use promql::{Database, SeriesId};
+use promql::{Database, SeriesId, Settings};
 
-use super::{Evaluation, RuleText, row};
+use super::{Evaluation, RuleText, row, settings};
 use crate::recording::series::Samples;
 use crate::recording::{AlertRow, Scrapes};
 
@@ -18,8 +18,16 @@ struct Cursor<'a> {
 
 /// What rules make of what was scraped, with the rules that failed.
 pub fn replay(scrapes: &Scrapes, rules: &[RuleText]) -> (Vec<AlertRow>, Vec<String>) {
-    let mut evaluation = Evaluation::new(rules);
-    feed(scrapes, &mut evaluation)
+    replay_as(scrapes, rules, settings())
+}
+
+/// The same with other settings than the monitor's, such as another dialect.
+pub fn replay_as(
+    scrapes: &Scrapes,
+    rules: &[RuleText],
+    settings: Settings,
+) -> (Vec<AlertRow>, Vec<String>) {
+    feed(scrapes, &mut Evaluation::with(rules, settings))
 }
 
 /// What rules wrote over a recording, with every sample of it and of the metrics in `names`, and with the rules that failed.

@@ -2,6 +2,7 @@
 
 mod check;
 mod dashboards;
+mod export;
 mod judge;
 mod list;
 mod plan;
@@ -41,6 +42,16 @@ enum Command {
     /// Judges the recordings of an earlier `run --out` again, by the features as they are now
     Judge {
         /// The folder that was given to `run --out`, or one run of it
+        dir: PathBuf,
+        /// Writes the verdicts here as JUnit XML, whatever they are
+        #[arg(long, value_name = "FILE")]
+        junit: Option<PathBuf>,
+    },
+    /// Writes a recording out for other tools: OpenMetrics, OTLP as JSON lines, CSV
+    Export {
+        /// A run's folder, as `run --out` writes it, or the recording in it
+        run: PathBuf,
+        /// Where to: a folder that is empty or is not there yet
         dir: PathBuf,
     },
     /// What on-call looks at: dashboards, rules, runbooks
@@ -93,6 +104,9 @@ pub fn main() -> Exit {
             Err(error) => complain(&error, Exit::Environment),
         };
     }
+    if let Command::Export { run, dir } = &cli.command {
+        return export::export(run, dir);
+    }
     let root = match root() {
         Ok(root) => root,
         Err(error) => return complain(&error, Exit::Specification),
@@ -103,9 +117,9 @@ pub fn main() -> Exit {
         Command::Plan(chosen) => plan::plan(&root, &chosen),
         Command::Steps => list::steps(),
         Command::Run(run) => run::run(&root, &run),
-        Command::Judge { dir } => judge::judge(&root, &dir),
+        Command::Judge { dir, junit } => judge::judge(&root, &dir, junit.as_deref()),
         Command::Dashboards { command } => dashboards::dashboards(&root, &command),
-        Command::LabRun { .. } => Exit::Pass,
+        Command::LabRun { .. } | Command::Export { .. } => Exit::Pass,
     }
 }
 

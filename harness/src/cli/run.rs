@@ -8,8 +8,9 @@ use super::{Chosen, complain, err, out, scenarios};
 use crate::exit::Exit;
 use crate::judge::Judge;
 use crate::recording::Recording;
+use crate::report::junit::{Junit, Source};
 use crate::report::{self, Watcher};
-use crate::runs::about::{self, Stopwatch};
+use crate::runs::about::{self, About, Stopwatch};
 use crate::runs::{self, Event, Plan, Store};
 use crate::spec::Scenario;
 
@@ -26,21 +27,45 @@ pub(super) struct Run {
     /// Writes recordings and verdicts here, a folder per run
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Writes the verdicts here as JUnit XML, whatever they are
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
     /// Does every run again, also one that is known
     #[arg(long)]
     no_cache: bool,
 }
 
 pub(super) fn run(root: &Path, args: &Run) -> Exit {
+    let mut junit = Junit::default();
+    let exit = run_all(root, args, &mut junit);
+    exit.or(written(&junit, args.junit.as_deref()))
+}
+
+/// Writes the verdicts as JUnit XML where asked.
+pub(super) fn written(junit: &Junit, to: Option<&Path>) -> Exit {
+    match to.map(|to| (to, junit.write(to))) {
+        None | Some((_, Ok(()))) => Exit::Pass,
+        Some((to, Err(error))) => {
+            complain(&format!("{} cannot be written: {error}", to.display()), Exit::Environment)
+        }
+    }
+}
+
+fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
     let watch = Stopwatch::start();
     let scenarios = match scenarios(root, &args.chosen) {
         Ok(scenarios) => scenarios,
-        Err(exit) => return exit,
+        Err(exit) => {
+            junit.nothing_judged("specification", "the specification is wrong: `relapse check`");
+            return exit;
+        }
     };
     let binary = match runs::binary_hash() {
         Ok(binary) => binary,
         Err(error) => {
-            return complain(&format!("this program cannot be read: {error}"), Exit::Environment);
+            let said = format!("this program cannot be read: {error}");
+            junit.nothing_judged("environment", &said);
+            return complain(&said, Exit::Environment);
         }
     };
     let runs = runs::distinct(&scenarios, args.seed, &binary);
@@ -53,20 +78,30 @@ pub(super) fn run(root: &Path, args: &Run) -> Exit {
     let store = Store::of(root);
     let plan = Plan { runs: &runs, jobs, again: args.no_cache, store: &store };
     let mut watcher = Watcher::new(&runs);
-    let mut costs = vec![None; runs.len()];
+    let mut costs = vec![Err("it was interrupted".to_owned()); runs.len()];
     let mut exit = runs::execute(&plan, |event| {
         watcher.event(event);
-        if let Event::Finished(at, about, _) = event {
-            costs[*at] = Some(about.clone());
+        match event {
+            Event::Finished(at, about, _) => costs[*at] = Ok(about.clone()),
+            Event::Failed(at, why) => costs[*at] = Err(why.clone()),
+            Event::Progress(..) | Event::Interrupted => {}
         }
     });
-    if exit == Exit::Interrupted {
-        return complain("interrupted", exit);
-    }
+    let interrupted = exit == Exit::Interrupted;
     for (run, cost) in runs.iter().zip(&costs) {
-        let Some(cost) = cost else { continue };
-        exit = exit.or(judge_run(&store.run(&run.hash), run, &scenarios, args.out.as_deref()));
-        out(&format!("run {}: {}\n", run.hash, report::cost(cost)));
+        let served = Served { run, scenarios: &scenarios };
+        match cost {
+            Ok(cost) if !interrupted => {
+                let folder = store.run(&run.hash);
+                exit = exit.or(judge_run(&folder, &served, args.out.as_deref(), (cost, junit)));
+                out(&format!("run {}: {}\n", run.hash, report::cost(cost)));
+            }
+            Ok(_) => served.not_judged("it was interrupted", junit),
+            Err(why) => served.not_judged(why, junit),
+        }
+    }
+    if interrupted {
+        return complain("interrupted", exit);
     }
     if let Err(error) = store.forget_oldest() {
         err(&format!("old runs cannot be removed: {error}"));
@@ -98,21 +133,49 @@ fn frame(args: &Run) -> String {
     format!("seed {}, commit {}; again: {}", args.seed, about::commit(), again.join(" "))
 }
 
+/// A run and the scenarios among which it finds its own.
+struct Served<'a> {
+    run: &'a runs::Run,
+    scenarios: &'a [Scenario],
+}
+
+impl Served<'_> {
+    /// The scenarios that the run serves, in the order of the features.
+    fn served(&self) -> impl Iterator<Item = &Scenario> {
+        let mut places = self.run.scenarios.clone();
+        places.sort_unstable();
+        places.into_iter().map(|at| &self.scenarios[at])
+    }
+
+    fn not_judged(&self, why: &str, junit: &mut Junit) {
+        let (hash, seed) = (Some(self.run.hash.clone()), Some(self.run.seed));
+        let source = Source { hash, seed, commit: Some(about::commit()), wall_s: None };
+        self.served().for_each(|scenario| junit.not_judged(scenario, &source, why));
+    }
+}
+
 /// Judges every scenario of a run, prints the verdicts, and writes them where asked.
-fn judge_run(folder: &Path, run: &runs::Run, scenarios: &[Scenario], to: Option<&Path>) -> Exit {
+fn judge_run(
+    folder: &Path,
+    served: &Served<'_>,
+    to: Option<&Path>,
+    (cost, junit): (&About, &mut Junit),
+) -> Exit {
+    let run = served.run;
     let recording = match Recording::read(&folder.join("recording")) {
         Ok(recording) => recording,
-        Err(error) => return complain(&format!("run {}: {error}", run.hash), Exit::Environment),
+        Err(error) => {
+            served.not_judged(&error.to_string(), junit);
+            return complain(&format!("run {}: {error}", run.hash), Exit::Environment);
+        }
     };
     let mut exit = Exit::Pass;
     let mut judgements = Vec::new();
-    let mut places = run.scenarios.clone();
-    places.sort_unstable();
     let judge = Judge::new(&recording);
-    for at in places {
-        let scenario = &scenarios[at];
+    for scenario in served.served() {
         let judgement = judge.scenario(scenario);
         out(&report::judgement(scenario, &judgement));
+        junit.judged(scenario, &judgement, &Source::of(cost));
         exit = exit.or(judgement.verdict.into());
         judgements.push((scenario, judgement));
     }

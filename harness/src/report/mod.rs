@@ -1,5 +1,6 @@
-//! What people read: verdicts as text, progress while a run is under way.
+//! What people read: verdicts as text, progress while a run is under way. What CI reads: verdicts as JUnit.
 
+pub mod junit;
 mod progress;
 mod text;
 

@@ -97,7 +97,7 @@ fn table(judgement: &Judgement) -> String {
     out
 }
 
-fn replayed(check: &JudgedCheck) -> String {
+pub(super) fn replayed(check: &JudgedCheck) -> String {
     let mut text = match check.value {
         Some(value) => number(value, check.unit),
         // Somebody looked, and there is no such number: the note says why.
@@ -113,7 +113,7 @@ fn replayed(check: &JudgedCheck) -> String {
     text
 }
 
-fn bound(bound: &Bound, unit: Option<Unit>) -> String {
+pub(super) fn bound(bound: &Bound, unit: Option<Unit>) -> String {
     match (bound.min, bound.max) {
         (Some(min), Some(max)) if (max - min).abs() < f64::EPSILON => number(min, unit),
         (Some(min), Some(max)) => format!("{} to {}", number(min, unit), number(max, unit)),

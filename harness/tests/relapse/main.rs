@@ -5,8 +5,11 @@
 mod bad_input;
 mod dashboards;
 mod determinism;
+mod export;
+mod junit;
 mod output;
 mod panics;
+mod prometheus;
 mod repo;
 mod sabotage;
 mod scale;
