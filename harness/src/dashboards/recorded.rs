@@ -174,7 +174,9 @@ fn shown(asked: &[Asked<'_>]) -> Shown {
                 Ok(Outcome::Points) => {}
                 Ok(Outcome::Zero) => shown.zeros.push(one.board.problem(
                     &at,
-                    format!("query {query} of panel \"{title}\" has only the zero for want of data"),
+                    format!(
+                        "query {query} of panel \"{title}\" has only the zero for want of data"
+                    ),
                 )),
                 Ok(Outcome::Nothing) => shown.problems.push(one.board.problem(
                     &at,
