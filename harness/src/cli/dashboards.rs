@@ -40,10 +40,11 @@ pub(super) fn dashboards(root: &Path, command: &Command) -> Exit {
         if !over.problems.is_empty() {
             return tell(&over.problems);
         }
-        shown = format!(
-            "; on this recording every query has data, {} only the zero that stands for none",
-            over.zeros
-        );
+        for zero in &over.zeros {
+            err(&zero.to_string());
+        }
+        let zeros = over.zeros.len();
+        shown = format!("; on this recording every query has data, {zeros} of them only a zero");
     }
     let Size { dashboards, panels, queries, rules } = dashboards.size();
     out(&format!(

@@ -23,7 +23,7 @@ pub struct Shown {
     /// Panels and queries that show nothing.
     pub problems: Vec<Problem>,
     /// Queries that have nothing to show but the zero that they fall back to.
-    pub zeros: usize,
+    pub zeros: Vec<Problem>,
 }
 
 /// What came of a query.
@@ -172,7 +172,12 @@ fn shown(asked: &[Asked<'_>]) -> Shown {
             let query = one.target.text_of("refId");
             match &one.outcome {
                 Ok(Outcome::Points) => {}
-                Ok(Outcome::Zero) => shown.zeros += 1,
+                Ok(Outcome::Zero) => shown.zeros.push(one.board.problem(
+                    &at,
+                    format!(
+                        "query {query} of panel \"{title}\" has only the zero for want of data"
+                    ),
+                )),
                 Ok(Outcome::Nothing) => shown.problems.push(one.board.problem(
                     &at,
                     format!("query {query} of panel \"{title}\" has no data on this recording"),

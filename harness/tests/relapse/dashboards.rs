@@ -125,7 +125,7 @@ fn a_panel_that_a_recording_has_nothing_for() {
     let run = run.filter(|path| path.join("recording").is_dir()).min().unwrap();
     let check = ["dashboards", "check", "--recording", run.to_str().unwrap()];
     let said = copy.relapse(&check);
-    assert_eq!((said.exit, said.stderr.as_str()), (0, ""));
+    assert_eq!(said.exit, 0, "{}", said.stderr);
 
     copy.change(OVERVIEW, "sum(1 - node_serving{", "sum(1 - node_serving{region=\\\"Atlantis\\\",");
     let said = copy.relapse(&check);
