@@ -283,7 +283,7 @@ async fn a_thousand_exceptions_are_a_thousand_reports_none_twice() {
         .collect();
     causes.sort_unstable();
     causes.dedup();
-    assert_eq!(causes.len(), 5, "{causes:?}");
+    assert_eq!(causes.len(), 6, "{causes:?}");
     let ended = reports.iter().filter(|report| report.place == Place::Request).count();
     assert_eq!(told.get(&500).copied().unwrap_or(0), ended, "{told:?}");
 }
