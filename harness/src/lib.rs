@@ -17,3 +17,7 @@ pub mod recording;
 pub mod report;
 pub mod runs;
 pub mod spec;
+
+/// A lab of hundreds of nodes allocates and frees all the time, and its heap lives for hours.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
@@ -32,8 +32,29 @@ pub struct Members {
     pub origins: BTreeMap<Region, Region>,
 }
 
-/// Namespaces that exist, each with its class.
-pub type Namespaces = BTreeMap<Namespace, NamespaceClass>;
+/// Namespaces that exist, each with its class, in the order of their names. Nodes of one process share it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespaces(IndexMap<Namespace, NamespaceClass, FxBuildHasher>);
+
+impl Namespaces {
+    /// Where a namespace stands, if it exists.
+    pub fn place(&self, namespace: &Namespace) -> Option<usize> {
+        self.0.get_index_of(namespace)
+    }
+
+    /// The namespace at a place.
+    pub fn at(&self, place: usize) -> Option<(&Namespace, &NamespaceClass)> {
+        self.0.get_index(place)
+    }
+}
+
+impl FromIterator<(Namespace, NamespaceClass)> for Namespaces {
+    fn from_iter<I: IntoIterator<Item = (Namespace, NamespaceClass)>>(namespaces: I) -> Self {
+        let mut namespaces: IndexMap<_, _, FxBuildHasher> = namespaces.into_iter().collect();
+        namespaces.sort_unstable_keys();
+        Self(namespaces)
+    }
+}
 
 /// Sizes and limits of a node. `Default` is what the documented service allows (kv limits, 2023).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

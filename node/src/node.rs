@@ -51,7 +51,7 @@ impl Node {
     /// weights are missing.
     pub fn start(config: NodeConfig, env: NodeEnv) -> Result<Arc<Self>, StartError> {
         check(&config)?;
-        let metrics = Arc::new(Metrics::new(&config.namespaces, &config.stores));
+        let metrics = Arc::new(Metrics::new(config.namespaces.clone(), &config.stores));
         let telemetry = Arc::new(Telemetry::new(config.dc.clone(), env.clone(), metrics.clone()));
         let secret = Secret::new(&config.secret);
         let stores = config

@@ -27,15 +27,11 @@ pub(crate) const LATE_MS: TimestampMs = 60_000;
 
 /// A series of one [`Database`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SeriesId(u32);
-
-fn id_at(index: usize) -> SeriesId {
-    SeriesId(u32::try_from(index).expect("fewer than four billion series"))
-}
+pub struct SeriesId(usize);
 
 impl SeriesId {
     fn index(self) -> usize {
-        self.0 as usize
+        self.0
     }
 }
 
@@ -94,15 +90,12 @@ impl Database {
     }
 
     /// The series with these labels, created if there is none.
-    ///
-    /// # Panics
-    /// When there are more than four billion series.
     pub fn series(&mut self, labels: &Labels) -> SeriesId {
         if let Some(at) = self.ids.get_index_of(labels) {
-            return id_at(at);
+            return SeriesId(at);
         }
         let (at, _) = self.ids.insert_full(labels.clone());
-        let id = id_at(at);
+        let id = SeriesId(at);
         self.metrics.entry(labels.metric().unwrap_or_default().into()).or_default().ids.push(id);
         self.series.push(Series {
             labels: labels.clone(),
@@ -191,7 +184,7 @@ impl Database {
 
     /// All series from the n-th on, in the order in which they were created.
     pub(crate) fn ids_from(&self, first: usize) -> impl Iterator<Item = SeriesId> {
-        (first..self.series.len()).map(id_at)
+        (first..self.series.len()).map(SeriesId)
     }
 
     /// Differs between databases.

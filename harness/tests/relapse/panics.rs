@@ -3,7 +3,7 @@
 //! Nothing in the node can be told to panic. The doors can: a clock, a stream of chance and a network that panic once when
 //! they are told to, in the middle of whatever asks them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -163,14 +163,14 @@ impl Bench {
             isolates: 4,
             secret: SECRET.into(),
             sealing_keys: vec![(1, [7; 32])],
-            namespaces: Arc::new(BTreeMap::from([("ns".into(), NamespaceClass::from("c"))])),
+            namespaces: Arc::new([("ns".into(), NamespaceClass::from("c"))].into_iter().collect()),
             limits: Limits::default(),
             initial: Snapshot {
                 revision: 1,
                 new_backend: true,
                 dcs: BTreeMap::from([(dc.clone(), status)]),
                 // Not enrolled: the gateway of this one data center asks the stores itself.
-                enrolled: std::collections::BTreeSet::new(),
+                enrolled: BTreeSet::new(),
             },
             dc,
         };
@@ -275,15 +275,33 @@ async fn a_thousand_exceptions_are_a_thousand_reports_none_twice() {
     ids.dedup();
     assert_eq!(ids.len(), all, "a report came twice");
 
-    // Every place is a cause of its own, whatever the state of the data center; and callers are told of those that ended
-    // their request.
-    let mut causes: Vec<(&str, &str, Place)> = reports
+    // A cause is where it happened, whatever the state of the data center and the role it was asked in; a data center that
+    // does not own the key reads for the one request, an owner fills its cache beside it. Callers are told of those that
+    // ended their request.
+    let causes: BTreeSet<String> = reports
         .iter()
-        .map(|report| (report.script.name(), report.fingerprint.as_str(), report.place))
+        .map(|report| {
+            format!(
+                "{} {}",
+                match report.place {
+                    Place::Request => "request",
+                    Place::Beside => "beside",
+                },
+                report.stack.join(" > ")
+            )
+        })
         .collect();
-    causes.sort_unstable();
-    causes.dedup();
-    assert_eq!(causes.len(), 6, "{causes:?}");
+    let expected = [
+        "beside gateway > cache.edge.fill > storage.read",
+        "beside supercache > cache.tier.fill > storage.read",
+        "request gateway",
+        "request gateway > api.rest > gateway.put",
+        "request supercache",
+        "request supercache > api.tier > cache.tier.read > storage.read",
+    ];
+    assert_eq!(causes.into_iter().collect::<Vec<_>>(), expected);
+    let prints: BTreeSet<&str> = reports.iter().map(|report| report.fingerprint.as_str()).collect();
+    assert_eq!(prints.len(), expected.len());
     let ended = reports.iter().filter(|report| report.place == Place::Request).count();
     assert_eq!(told.get(&500).copied().unwrap_or(0), ended, "{told:?}");
 }

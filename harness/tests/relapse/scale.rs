@@ -42,11 +42,9 @@ fn cost(spec: &Spec) -> f64 {
         us(usage.user_time()) + us(usage.system_time())
     };
     let mut requests = 0;
-    // What monitoring costs grows with data centers and time, not with requests, and has a bound of its own.
-    let before = cpu() - relapse::lab::cost::monitoring_s() * 1e6;
+    let before = cpu();
     drive(Box::new(Simulated::new(1)), spec, |progress| requests = progress.requests).unwrap();
-    (cpu() - relapse::lab::cost::monitoring_s() * 1e6 - before)
-        / f64::from(u32::try_from(requests).unwrap())
+    (cpu() - before) / f64::from(u32::try_from(requests).unwrap())
 }
 
 #[test]

@@ -5,35 +5,76 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
-use hrw_hash::{HrwNode, HrwNodes};
+use rapidhash::v3::rapidhash_v3;
 
 use crate::config::{Member, Members, Snapshot};
 use crate::ids::{Dc, Name, Region};
 
-#[derive(PartialEq, Eq)]
+/// The tiers of one region, by id.
+#[derive(Default)]
+struct Tiers(Vec<Candidate>);
+
 struct Candidate {
     dc: Dc,
-    weight: u32,
+    hash: u64,
+    weight: f64,
 }
 
-impl Hash for Candidate {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.dc.hash(state);
+impl Candidate {
+    /// How much this candidate wants a key: the highest one owns it (Schindelhauer and Schomaker, 2005). No two nodes may
+    /// disagree on it, so the logarithm is not the platform's.
+    fn score(&self, key_hash: u64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a place in the unit interval")]
+        let place = mix(self.hash ^ key_hash) as f64 / u64::MAX as f64;
+        self.weight / -libm::log(place)
     }
 }
 
-impl HrwNode for Candidate {
-    fn capacity(&self) -> usize {
-        self.weight as usize
+/// The finalizer of `MurmurHash3`: every bit of the input changes half of the output.
+fn mix(mut bits: u64) -> u64 {
+    bits ^= bits >> 33;
+    bits = bits.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    bits ^= bits >> 33;
+    bits = bits.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    bits ^ (bits >> 33)
+}
+
+/// A hash of texts, each with an end that no text contains; the same on every platform and in every release.
+fn hash(texts: &[&str]) -> u64 {
+    let mut bytes = Vec::with_capacity(64);
+    for text in texts {
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0xff);
     }
+    rapidhash_v3(&bytes)
+}
+
+impl Tiers {
+    /// The tiers in the order in which they own a key. The first costs one look at each, and so does every further one:
+    /// hardly anyone asks for the second.
+    fn in_order(&self, name: &Name) -> impl Iterator<Item = &Dc> {
+        let key_hash = hash(&[name.namespace.as_str(), &name.key]);
+        let mut before: Option<(f64, &Dc)> = None;
+        std::iter::from_fn(move || {
+            let scored = self.0.iter().map(|tier| (tier.score(key_hash), &tier.dc));
+            let left =
+                scored.filter(|tier| before.is_none_or(|before| order(tier, &before).is_lt()));
+            before = left.max_by(order);
+            before.map(|(_, dc)| dc)
+        })
+    }
+}
+
+/// By score, and by id where scores are equal.
+fn order(a: &(f64, &Dc), b: &(f64, &Dc)) -> std::cmp::Ordering {
+    a.0.total_cmp(&b.0).then_with(|| a.1.cmp(b.1))
 }
 
 /// The owners of all keys under one snapshot.
 pub struct Placement {
-    regional: BTreeMap<Region, HrwNodes<Candidate>>,
-    upper: BTreeMap<Region, HrwNodes<Candidate>>,
+    regional: BTreeMap<Region, Tiers>,
+    upper: BTreeMap<Region, Tiers>,
     origins: BTreeMap<Region, Region>,
 }
 
@@ -41,16 +82,17 @@ impl Placement {
     /// Works out who may own keys, from the members' weights and the snapshot's statuses.
     pub fn new(members: &Members, snapshot: &Snapshot) -> Self {
         let tiers = |weight: fn(&Member) -> u32| {
-            let mut regions: BTreeMap<Region, Vec<Candidate>> = BTreeMap::new();
+            let mut regions: BTreeMap<Region, Tiers> = BTreeMap::new();
             for (dc, member) in &members.dcs {
                 if weight(member) > 0 && snapshot.status(dc).owns_keys() {
-                    regions
-                        .entry(member.region.clone())
-                        .or_default()
-                        .push(Candidate { dc: dc.clone(), weight: weight(member) });
+                    regions.entry(member.region.clone()).or_default().0.push(Candidate {
+                        dc: dc.clone(),
+                        hash: hash(&[dc.as_str()]),
+                        weight: f64::from(weight(member)),
+                    });
                 }
             }
-            regions.into_iter().map(|(region, nodes)| (region, HrwNodes::new(nodes))).collect()
+            regions
         };
         Self {
             regional: tiers(|member| member.regional_weight),
@@ -61,12 +103,12 @@ impl Placement {
 
     /// The regional tiers of a region for a key, the owner first. Empty where the region has none in service.
     pub fn regional<'a>(&'a self, region: &Region, name: &'a Name) -> impl Iterator<Item = &'a Dc> {
-        in_order(self.regional.get(region), name)
+        self.regional.get(region).into_iter().flat_map(|tiers| tiers.in_order(name))
     }
 
     /// The upper tiers of an origin region for a key, the owner first.
     pub fn upper<'a>(&'a self, origin: &Region, name: &'a Name) -> impl Iterator<Item = &'a Dc> {
-        in_order(self.upper.get(origin), name)
+        self.upper.get(origin).into_iter().flat_map(|tiers| tiers.in_order(name))
     }
 
     /// The origin region whose upper tiers a region goes to: its affinity.
@@ -79,7 +121,7 @@ impl Placement {
     pub fn holders<'a>(&'a self, name: &'a Name) -> Vec<&'a Dc> {
         let mut holders: Vec<&Dc> = Vec::with_capacity(self.regional.len() + self.upper.len());
         for tiers in self.regional.values().chain(self.upper.values()) {
-            if let Some(owner) = in_order(Some(tiers), name).next()
+            if let Some(owner) = tiers.in_order(name).next()
                 && !holders.contains(&owner)
             {
                 holders.push(owner);
@@ -93,13 +135,6 @@ impl Placement {
         self.regional(region, name).next() == Some(dc)
             || self.upper(region, name).next() == Some(dc)
     }
-}
-
-fn in_order<'a>(
-    tiers: Option<&'a HrwNodes<Candidate>>,
-    name: &'a Name,
-) -> impl Iterator<Item = &'a Dc> + use<'a> {
-    tiers.into_iter().flat_map(|tiers| tiers.sorted(name)).map(|candidate| &candidate.dc)
 }
 
 impl fmt::Debug for Placement {

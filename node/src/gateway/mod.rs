@@ -117,7 +117,7 @@ impl Gateway {
     }
 
     fn check_name(&self, name: &Name) -> Result<(), GatewayError> {
-        if !self.namespaces.contains_key(&name.namespace) {
+        if self.namespaces.place(&name.namespace).is_none() {
             return Err(GatewayError::NoSuchNamespace);
         }
         limits::key(&self.limits, &name.key)

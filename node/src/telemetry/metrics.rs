@@ -1,6 +1,6 @@
 //! A node's metrics: handles for what is counted often, and what is looked up when a scraper asks.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -12,7 +12,7 @@ use super::log::Role;
 use super::registry::{Counter, Gauge, Histogram, Registry};
 use crate::cache::{CacheResult, TierError, TierRole};
 use crate::config::Namespaces;
-use crate::ids::{BuildId, Dc, Namespace, NamespaceClass, Peer};
+use crate::ids::{BuildId, Dc, Namespace, Peer};
 use crate::safeguards::{Build, Environment};
 use crate::storage::StoreError;
 use crate::worker::ScriptName;
@@ -57,7 +57,7 @@ struct Counts {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    namespaces: IndexMap<Namespace, NamespaceClass, FxBuildHasher>,
+    namespaces: Arc<Namespaces>,
     builds: Mutex<Vec<BuildId>>,
     received: [Counter; 2],
     answers: Mutex<IndexMap<Short, Counts, FxBuildHasher>>,
@@ -97,7 +97,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// The metrics of a node with these namespaces and stores.
-    pub fn new(namespaces: &Namespaces, stores: &[Peer]) -> Self {
+    pub fn new(namespaces: Arc<Namespaces>, stores: &[Peer]) -> Self {
         let registry = Registry::default();
         let scripts = [ScriptName::Gateway, ScriptName::Supercache];
         let received =
@@ -129,7 +129,7 @@ impl Metrics {
             config_revision: gauge(&catalogue::CONFIG_REVISION),
             serving: gauge(&catalogue::SERVING),
             registry,
-            namespaces: namespaces.clone().into_iter().collect(),
+            namespaces,
             builds: Mutex::default(),
             answers: Mutex::default(),
             responses: Mutex::default(),
@@ -152,7 +152,7 @@ impl Metrics {
     /// Counts an answer.
     pub(super) fn response(&self, answer: &Answer<'_>, took: Duration) {
         let Answer { script, role, operation, status, cache, namespace, build } = *answer;
-        let known = namespace.and_then(|namespace| self.namespaces.get_index_of(namespace));
+        let known = namespace.and_then(|namespace| self.namespaces.place(namespace));
         let short = Short {
             what: (script, role, operation),
             how: (status.as_u16(), cache),
@@ -170,7 +170,7 @@ impl Metrics {
 
     fn begin(&self, answer: &Answer<'_>, known: Option<usize>) -> Counts {
         let Answer { script, role, operation, status, cache, build, .. } = *answer;
-        let known = known.and_then(|place| self.namespaces.get_index(place));
+        let known = known.and_then(|place| self.namespaces.at(place));
         let labels = [
             script.name(),
             role.name(),
@@ -202,7 +202,7 @@ impl Metrics {
             _ => "ok",
         };
         let place = known
-            .and_then(|name| self.namespaces.get_index_of(name))
+            .and_then(|name| self.namespaces.place(name))
             .filter(|place| *place < NAMESPACES_MAX)
             .and_then(|place| u16::try_from(place).ok());
         handle(&self.by_namespace, (place, result), |_| {

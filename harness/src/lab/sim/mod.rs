@@ -73,6 +73,7 @@ struct World {
     truth: Arc<Truth>,
     customers: Arc<TaskSet>,
     members: Arc<Members>,
+    namespaces: Arc<Namespaces>,
     initial: Snapshot,
     lives: BTreeMap<Dc, u32>,
     witnesses: Vec<Witness>,
@@ -177,6 +178,7 @@ impl World {
             recorder,
             truth,
             members,
+            namespaces: Arc::new(namespaces(spec)),
             initial,
         };
         world.recorder.journal(
@@ -279,7 +281,7 @@ impl World {
             isolates: nodes.isolates,
             secret: SECRET.into(),
             sealing_keys: SEALING_KEYS.to_vec(),
-            namespaces: Arc::new(namespaces(&self.spec)),
+            namespaces: self.namespaces.clone(),
             limits: Limits {
                 cache_ttl_min_s: nodes.cache_ttl_min_s,
                 one_write_per_key_and_second: nodes.one_write_per_key_and_second,
