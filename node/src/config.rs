@@ -7,9 +7,10 @@ use std::time::Duration;
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::cache::placement::Placement;
-use crate::ids::{Dc, Namespace, NamespaceClass, Peer, Region};
+use crate::ids::{Account, Dc, Namespace, NamespaceClass, Peer, Region};
 use crate::safeguards::Build;
 
 /// A data center's place in the topology. Weights are shares of load; zero means "not in this role".
@@ -32,9 +33,27 @@ pub struct Members {
     pub origins: BTreeMap<Region, Region>,
 }
 
-/// Namespaces that exist, each with its class, in the order of their names. Nodes of one process share it.
+/// What is configured of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceAbout {
+    /// What dashboards count it by.
+    pub class: NamespaceClass,
+    /// Its title, unique within an account.
+    pub title: String,
+    /// Whose it is; `None` where any account may use it, as in a lab.
+    pub account: Option<Account>,
+}
+
+impl NamespaceAbout {
+    /// A namespace that any account may use, titled like its id.
+    pub fn open(id: &Namespace, class: NamespaceClass) -> Self {
+        Self { class, title: id.to_string(), account: None }
+    }
+}
+
+/// Namespaces that are configured, in the order of their names. Customers may create others. Nodes of one process share it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Namespaces(IndexMap<Namespace, NamespaceClass, FxBuildHasher>);
+pub struct Namespaces(IndexMap<Namespace, NamespaceAbout, FxBuildHasher>);
 
 impl Namespaces {
     /// Where a namespace stands, if it exists.
@@ -43,13 +62,23 @@ impl Namespaces {
     }
 
     /// The namespace at a place.
-    pub fn at(&self, place: usize) -> Option<(&Namespace, &NamespaceClass)> {
+    pub fn at(&self, place: usize) -> Option<(&Namespace, &NamespaceAbout)> {
         self.0.get_index(place)
+    }
+
+    /// What is configured of a namespace.
+    pub fn about(&self, namespace: &Namespace) -> Option<&NamespaceAbout> {
+        self.0.get(namespace)
+    }
+
+    /// All of them, by id.
+    pub fn iter(&self) -> impl Iterator<Item = (&Namespace, &NamespaceAbout)> {
+        self.0.iter()
     }
 }
 
-impl FromIterator<(Namespace, NamespaceClass)> for Namespaces {
-    fn from_iter<I: IntoIterator<Item = (Namespace, NamespaceClass)>>(namespaces: I) -> Self {
+impl FromIterator<(Namespace, NamespaceAbout)> for Namespaces {
+    fn from_iter<I: IntoIterator<Item = (Namespace, NamespaceAbout)>>(namespaces: I) -> Self {
         let mut namespaces: IndexMap<_, _, FxBuildHasher> = namespaces.into_iter().collect();
         namespaces.sort_unstable_keys();
         Self(namespaces)
@@ -89,6 +118,28 @@ impl Default for Limits {
     }
 }
 
+/// A bearer token of the public API.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    /// SHA-256 of the token itself, which is kept nowhere.
+    pub sha256: [u8; 32],
+    /// The accounts that it opens; empty: all.
+    pub accounts: Vec<Account>,
+}
+
+impl Token {
+    /// From the token's text.
+    pub fn new(token: &str, accounts: Vec<Account>) -> Self {
+        Self { sha256: Sha256::digest(token.as_bytes()).into(), accounts }
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("accounts", &self.accounts).finish_non_exhaustive()
+    }
+}
+
 /// A share of a script's traffic and the build that it goes to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineEntry {
@@ -119,8 +170,10 @@ pub struct NodeConfig {
     pub secret: Arc<[u8]>,
     /// Sealing keys by id; the last one seals, all of them unseal.
     pub sealing_keys: Vec<(u8, [u8; 32])>,
-    /// Namespaces that exist.
+    /// Namespaces that exist from the beginning.
     pub namespaces: Arc<Namespaces>,
+    /// Who may use the public API. Empty: everybody, as in a lab.
+    pub tokens: Vec<Token>,
     /// Limits.
     pub limits: Limits,
     /// The configuration until a newer one arrives.

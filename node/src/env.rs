@@ -77,6 +77,8 @@ pub trait Clock: Send + Sync {
 pub enum Listener {
     /// Customers: the REST API.
     Rest,
+    /// Customers' Workers: the protocol of their bindings.
+    Binding,
     /// Other data centers: the tier protocol.
     Tier,
     /// The control plane: configuration, isolates, metrics. Never through the worker.

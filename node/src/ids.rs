@@ -58,6 +58,10 @@ name! {
     Namespace
 }
 name! {
+    /// A customer's account: whose namespaces are whose.
+    Account
+}
+name! {
     /// A class of namespaces, such as `product` or `customer`: what a dashboard can tell apart where there are too many
     /// namespaces to name each.
     NamespaceClass

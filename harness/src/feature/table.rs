@@ -148,11 +148,12 @@ fn to_of(world: &World, text: &str) -> Result<(Who, Option<Listener>), Problem> 
     let listener = match listener {
         None => None,
         Some("rest") => Some(Listener::Rest),
+        Some("binding") => Some(Listener::Binding),
         Some("tier") => Some(Listener::Tier),
         Some("admin") => Some(Listener::Admin),
         Some(other) => {
             let problem = world.problem(format!("there is no listener \"{other}\""));
-            return Err(problem.did_you_mean(other, ["rest", "tier", "admin"]));
+            return Err(problem.did_you_mean(other, ["rest", "binding", "tier", "admin"]));
         }
     };
     Ok((who(world, peer)?, listener))

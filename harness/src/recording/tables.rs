@@ -335,13 +335,14 @@ impl Row for RequestRow {
     }
 }
 
-pub(super) const LISTENERS: [Listener; 6] = [
+pub(super) const LISTENERS: [Listener; 7] = [
     Listener::Rest,
     Listener::Tier,
     Listener::Admin,
     Listener::Store,
     Listener::Control,
     Listener::Intake,
+    Listener::Binding,
 ];
 
 impl Row for WireRow {

@@ -14,7 +14,7 @@ use kv_node::Node;
 use kv_node::api::auth::{Secret, TIER};
 use kv_node::api::rest;
 use kv_node::config::{
-    DcState, DcStatus, Limits, Member, Members, NodeConfig, PipelineEntry, Snapshot,
+    DcState, DcStatus, Limits, Member, Members, NamespaceAbout, NodeConfig, PipelineEntry, Snapshot,
 };
 use kv_node::env::{
     BoxFuture, Chance, Clock, Listener, Network, NetworkError, NodeEnv, Stream, Tasks,
@@ -163,7 +163,12 @@ impl Bench {
             isolates: 4,
             secret: SECRET.into(),
             sealing_keys: vec![(1, [7; 32])],
-            namespaces: Arc::new([("ns".into(), NamespaceClass::from("c"))].into_iter().collect()),
+            namespaces: Arc::new(
+                [("ns".into(), NamespaceAbout::open(&"ns".into(), NamespaceClass::from("c")))]
+                    .into_iter()
+                    .collect(),
+            ),
+            tokens: Vec::new(),
             limits: Limits::default(),
             initial: Snapshot {
                 revision: 1,

@@ -177,7 +177,7 @@ impl Metrics {
             operation,
             status.as_str(),
             cache.map_or("none", CacheResult::name),
-            known.map_or("none", |(_, class)| class.as_str()),
+            known.map_or("none", |(_, about)| about.class.as_str()),
             build.map_or("none", BuildId::as_str),
         ];
         let key = labels.iter().map(|label| (*label).to_owned()).collect();

@@ -99,7 +99,7 @@ pub(super) fn nodes(recording: &Recording) -> Vec<String> {
     let mut given: BTreeMap<(&str, &str, u16), u64> = BTreeMap::new();
     for row in &recording.answers {
         let script = match row.listener {
-            Listener::Rest => "gateway",
+            Listener::Rest | Listener::Binding => "gateway",
             Listener::Tier => "supercache",
             _ => continue,
         };

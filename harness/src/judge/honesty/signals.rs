@@ -18,7 +18,7 @@ const ESTIMATE_WITHIN: f64 = 0.05;
 
 fn script_of(listener: Listener) -> Option<ScriptName> {
     match listener {
-        Listener::Rest => Some(ScriptName::Gateway),
+        Listener::Rest | Listener::Binding => Some(ScriptName::Gateway),
         Listener::Tier => Some(ScriptName::Supercache),
         _ => None,
     }

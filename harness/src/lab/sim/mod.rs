@@ -25,7 +25,9 @@ use bytes::Bytes;
 use http::Request;
 use kv_node::Node;
 use kv_node::api::{admin, auth::Secret};
-use kv_node::config::{DcStatus, Limits, Members, Namespaces, NodeConfig, PipelineEntry, Snapshot};
+use kv_node::config::{
+    DcStatus, Limits, Members, NamespaceAbout, Namespaces, NodeConfig, PipelineEntry, Snapshot,
+};
 use kv_node::control::{self, Change, Control, ControlConfig};
 use kv_node::env::{Chance, Listener, NodeEnv};
 use kv_node::ids::{Dc, Namespace, NamespaceClass, Peer};
@@ -282,6 +284,7 @@ impl World {
             secret: SECRET.into(),
             sealing_keys: SEALING_KEYS.to_vec(),
             namespaces: self.namespaces.clone(),
+            tokens: Vec::new(),
             limits: Limits {
                 cache_ttl_min_s: nodes.cache_ttl_min_s,
                 one_write_per_key_and_second: nodes.one_write_per_key_and_second,
@@ -443,5 +446,8 @@ fn enrolled(spec: &Spec) -> std::collections::BTreeSet<Namespace> {
 
 fn namespaces(spec: &Spec) -> Namespaces {
     let of_customers = spec.topology.namespaces.iter().map(|n| (n.id.clone(), n.class.clone()));
-    of_customers.chain([(monitor::probe_namespace(), NamespaceClass::from("probe"))]).collect()
+    of_customers
+        .chain([(monitor::probe_namespace(), NamespaceClass::from("probe"))])
+        .map(|(id, class)| (id.clone(), NamespaceAbout::open(&id, class)))
+        .collect()
 }
