@@ -79,10 +79,7 @@ impl MemoryStore {
         match *request.method() {
             Method::GET => self.get(&name),
             Method::PUT => self.put(&name, request),
-            Method::DELETE => {
-                self.lock().remove(&name);
-                status(StatusCode::OK)
-            }
+            Method::DELETE => self.delete(&name, request.headers().get(plain::VERSION)),
             _ => status(StatusCode::METHOD_NOT_ALLOWED),
         }
     }
@@ -100,6 +97,18 @@ impl MemoryStore {
     /// Puts an object there without asking for its version: how a lab lays the data that an incident starts with.
     pub fn seed(&self, name: &str, object: Object) {
         self.lock().insert(name, object);
+    }
+
+    /// Removes an object, past the protocol: what a test or a fault does to a store.
+    pub fn take(&self, name: &str) -> Option<Object> {
+        let object = self.object(name);
+        self.lock().remove(name);
+        object
+    }
+
+    /// The object of a name, past the protocol: for who looks into a store.
+    pub fn object(&self, name: &str) -> Option<Object> {
+        self.lock().objects.get(name).cloned()
     }
 
     fn get(&self, name: &str) -> Response<Bytes> {
@@ -136,6 +145,19 @@ impl MemoryStore {
             return response;
         }
         held.insert(name, Object { version, meta, body: request.into_body() });
+        status(StatusCode::OK)
+    }
+
+    fn delete(&self, name: &str, up_to: Option<&HeaderValue>) -> Response<Bytes> {
+        let mut held = self.lock();
+        let newer = match (held.objects.get(name), up_to) {
+            (Some(object), Some(up_to)) => object.version.as_bytes() > up_to.as_bytes(),
+            _ => false,
+        };
+        if newer {
+            return status(StatusCode::PRECONDITION_FAILED);
+        }
+        held.remove(name);
         status(StatusCode::OK)
     }
 

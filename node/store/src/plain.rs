@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /o/{name}` | 200 with body, [`VERSION`] and [`META`]; 404 |
 //! | `PUT /o/{name}` with [`VERSION`] | 200 when stored; 412 with the stored [`VERSION`] when that is at least as new |
-//! | `DELETE /o/{name}` | 200, also when nothing was there |
+//! | `DELETE /o/{name}` | 200, also when nothing was there; with [`VERSION`], 412 where what is there is newer |
 //! | `GET /list?prefix=&after=&limit=` | 200, one percent-encoded name a line, in byte order |
 //!
 //! Names are percent-encoded in paths and lists, so any byte of a key survives the journey.
