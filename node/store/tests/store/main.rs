@@ -1,0 +1,3 @@
+//! What both backends promise, over both protocols and through crashes.
+
+mod plain;
