@@ -11,6 +11,7 @@
 //! Nothing here opens a socket: a server hands in requests whole. Start with [`serve_plain`].
 
 mod backend;
+mod directory;
 mod memory;
 mod object;
 pub mod plain;
@@ -20,6 +21,7 @@ pub use backend::{
     BODY_BYTES_MAX, Condition, LIST_NAMES_MAX, META_BYTES_MAX, NAME_BYTES_MAX, Objects, Outcome,
     StoreError, VERSION_BYTES_MAX,
 };
+pub use directory::{DirectoryStore, OpenError};
 pub use memory::MemoryStore;
 pub use object::{Etag, Held, Object, Stamp, Stat};
 pub use serve::plain as serve_plain;
