@@ -12,9 +12,11 @@
 
 mod backend;
 mod directory;
+mod hex;
 mod memory;
 mod object;
 pub mod plain;
+mod s3;
 mod serve;
 
 pub use backend::{
@@ -24,4 +26,5 @@ pub use backend::{
 pub use directory::{DirectoryStore, OpenError};
 pub use memory::MemoryStore;
 pub use object::{Etag, Held, Object, Stamp, Stat};
+pub use s3::S3Store;
 pub use serve::plain as serve_plain;

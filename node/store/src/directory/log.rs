@@ -88,7 +88,7 @@ impl Log {
             return;
         }
         let offset = self.bytes + (BATCH_HEAD_BYTES + batch.records_bytes) as u64;
-        // A record is within RECORD_BYTES_MAX, which fits.
+        // A record is within backend::check's limits, which fit.
         let record_bytes = u32::try_from(job.record.len()).unwrap_or(u32::MAX);
         let entry = job.stat.map(|stat| Entry { offset, record_bytes, stat });
         batch.changes.insert(job.name, entry);

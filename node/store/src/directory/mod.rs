@@ -141,7 +141,7 @@ impl Objects for DirectoryStore {
         if let Err(error) = file.read_exact_at(&mut bytes, offset) {
             return Err(StoreError::Unreadable { path, offset, error: Arc::new(error) });
         }
-        match Record::decode_object(bytes.into(), name) {
+        match Record::decode_object(&bytes.into(), name) {
             Some(held) => Ok(Some(held)),
             None => Err(StoreError::Damaged { path, offset }),
         }

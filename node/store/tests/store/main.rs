@@ -5,3 +5,4 @@ mod crash;
 mod model;
 mod plain;
 mod race;
+mod s3;
