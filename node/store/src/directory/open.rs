@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::log::Log;
+use super::queue::Queue;
 use super::record::MAGIC;
 use super::replay::{ReplayError, replay};
 use super::{DirectoryStore, Shared};
@@ -79,7 +80,7 @@ impl DirectoryStore {
             directory,
             path,
             index: RwLock::new(replayed.index),
-            queue: Mutex::default(),
+            queue: Queue::default(),
             log: Mutex::new(log),
             closing: AtomicBool::new(false),
             _lock: lock,
