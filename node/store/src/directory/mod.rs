@@ -57,8 +57,7 @@ struct Shared {
     queue: Queue,
     log: Mutex<Log>,
     closing: AtomicBool,
-    /// Held open for its lock.
-    _lock: File,
+    lock: File,
 }
 
 impl Shared {
@@ -129,6 +128,8 @@ impl Drop for DirectoryStore {
         }
         // An empty batch tells the next one to open that all before it is whole. Without it, that is only not known.
         let _ = self.shared.log().append(&self.shared.path, &[]);
+        // A child that the process is just starting may share the file, and would keep the lock a moment longer.
+        let _ = self.shared.lock.unlock();
     }
 }
 
@@ -139,14 +140,14 @@ impl Objects for DirectoryStore {
             let Some(entry) = index.entries.get(name) else { return Ok(None) };
             (index.file.clone(), entry.offset, entry.record_bytes)
         };
-        let path = self.shared.path.clone();
+        let path = || self.shared.path.clone();
         let mut bytes = vec![0; record_bytes as usize];
         if let Err(error) = file.read_exact_at(&mut bytes, offset) {
-            return Err(StoreError::Unreadable { path, offset, error: Arc::new(error) });
+            return Err(StoreError::Unreadable { path: path(), offset, error: Arc::new(error) });
         }
         match Record::decode_object(&bytes.into(), name) {
             Some(held) => Ok(Some(held)),
-            None => Err(StoreError::Damaged { path, offset }),
+            None => Err(StoreError::Damaged { path: path(), offset }),
         }
     }
 

@@ -83,7 +83,7 @@ impl DirectoryStore {
             queue: Queue::default(),
             log: Mutex::new(log),
             closing: AtomicBool::new(false),
-            _lock: lock,
+            lock,
         };
         Ok(Self { shared: Arc::new(shared), compaction: Mutex::default() })
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use s3s::dto::{CommonPrefix, ETag, EncodingType, Object, Timestamp};
+use s3s::{S3Result, s3_error};
 
 use crate::backend::{LIST_NAMES_MAX, NAME_BYTES_MAX, Objects, StoreError};
 use crate::object::Stat;
@@ -100,32 +101,43 @@ impl Page {
     }
 
     /// Its lines in S3's words.
-    pub(super) fn words(self, encoding: Option<&EncodingType>) -> (Vec<Object>, Vec<CommonPrefix>) {
+    pub(super) fn words(self, encoding: Option<&EncodingType>) -> S3Result<Words> {
         let (mut names, mut commons) = (Vec::new(), Vec::new());
         for line in self.lines {
             match line {
                 Line::Name(name, stat) => names.push(Object {
-                    key: Some(encoded(&name, encoding)),
+                    key: Some(encoded(&name, encoding)?),
                     size: i64::try_from(stat.body_bytes).ok(),
                     e_tag: Some(ETag::Strong(stat.stamp.etag.to_string())),
                     last_modified: Some(timestamp(stat.stamp.modified_s)),
                     ..Object::default()
                 }),
                 Line::Common(prefix) => {
-                    commons.push(CommonPrefix { prefix: Some(encoded(&prefix, encoding)) });
+                    commons.push(CommonPrefix { prefix: Some(encoded(&prefix, encoding)?) });
                 }
             }
         }
-        (names, commons)
+        Ok((names, commons))
     }
 }
 
-/// A name as a listing tells it. XML cannot hold control characters, so clients ask for an encoding.
-pub(super) fn encoded(name: &str, encoding: Option<&EncodingType>) -> String {
+/// The names of a page and what the others are rolled into.
+type Words = (Vec<Object>, Vec<CommonPrefix>);
+
+/// A name as a listing tells it. One that XML cannot hold is told in the encoding for URLs, and to whoever does not ask for
+/// that, not at all: XML that cannot be read would look like a broken store.
+pub(super) fn encoded(name: &str, encoding: Option<&EncodingType>) -> S3Result<String> {
     match encoding {
-        Some(encoding) if encoding.as_str() == EncodingType::URL => plain::encode(name),
-        _ => name.to_owned(),
+        Some(encoding) if encoding.as_str() == EncodingType::URL => Ok(plain::encode(name)),
+        _ if in_xml(name) => Ok(name.to_owned()),
+        _ => Err(s3_error!(InvalidArgument, "a name that XML cannot hold: encoding-type=url")),
     }
+}
+
+/// Whether XML gives this text back as it is. A carriage return comes back as a line feed.
+pub(super) fn in_xml(text: &str) -> bool {
+    let held = |c: char| c >= ' ' || c == '\t' || c == '\n';
+    text.chars().all(|c| held(c) && c != '\u{fffe}' && c != '\u{ffff}')
 }
 
 /// S3's form of seconds since 1970.

@@ -16,7 +16,7 @@ use s3s::dto::{
 };
 use s3s::{Body, S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
-use super::listing::{Ask, Page, encoded, page, timestamp};
+use super::listing::{Ask, Page, encoded, in_xml, page, timestamp};
 use super::{Clock, failed, upload};
 use crate::backend::{self, Condition, LIST_NAMES_MAX, Objects, Outcome};
 use crate::object::{Etag, Held, Stamp};
@@ -255,6 +255,10 @@ impl S3 for Operations {
         if objects.len() > LIST_NAMES_MAX {
             return Err(s3_error!(MalformedXML, "more than {LIST_NAMES_MAX} objects"));
         }
+        // The answer could not tell what became of it.
+        if objects.iter().any(|object| !in_xml(&object.key)) {
+            return Err(s3_error!(MalformedXML, "a name that XML cannot hold: delete it alone"));
+        }
         let removed = move |store: &dyn Objects| {
             let mut output = (Vec::new(), Vec::new());
             for object in objects {
@@ -289,8 +293,8 @@ impl S3 for Operations {
             ask.go_on_after(&told.ok_or_else(|| s3_error!(InvalidToken))?);
         }
         let encoding = input.encoding_type;
-        let told = |text: &str| Some(encoded(text, encoding.as_ref()));
-        let (prefix, delimiter) = (told(&ask.prefix), told(&ask.delimiter));
+        let told = |text: &str| encoded(text, encoding.as_ref()).map(Some);
+        let (prefix, delimiter) = (told(&ask.prefix)?, told(&ask.delimiter)?);
         let (page, max_keys) = self.list(&input.bucket, ask, input.max_keys).await?;
         let mut output = ListObjectsV2Output {
             name: Some(input.bucket),
@@ -301,10 +305,10 @@ impl S3 for Operations {
             is_truncated: Some(page.truncated),
             next_continuation_token: page.next().map(plain::encode),
             delimiter: delimiter.filter(|delimiter| !delimiter.is_empty()),
-            start_after: input.start_after.as_deref().and_then(told),
+            start_after: input.start_after.as_deref().map_or(Ok(None), told)?,
             ..ListObjectsV2Output::default()
         };
-        let (contents, commons) = page.words(encoding.as_ref());
+        let (contents, commons) = page.words(encoding.as_ref())?;
         (output.contents, output.common_prefixes) = (Some(contents), Some(commons));
         output.encoding_type = encoding;
         Ok(S3Response::new(output))
@@ -323,20 +327,20 @@ impl S3 for Operations {
         };
         ask.go_on_after(input.marker.as_deref().unwrap_or_default());
         let encoding = input.encoding_type;
-        let told = |text: &str| Some(encoded(text, encoding.as_ref()));
-        let (prefix, delimiter) = (told(&ask.prefix), told(&ask.delimiter));
+        let told = |text: &str| encoded(text, encoding.as_ref()).map(Some);
+        let (prefix, delimiter) = (told(&ask.prefix)?, told(&ask.delimiter)?);
         let (page, max_keys) = self.list(&input.bucket, ask, input.max_keys).await?;
         let mut output = ListObjectsOutput {
             name: Some(input.bucket),
             prefix,
-            marker: told(input.marker.as_deref().unwrap_or_default()),
+            marker: told(input.marker.as_deref().unwrap_or_default())?,
             max_keys: Some(max_keys),
             is_truncated: Some(page.truncated),
-            next_marker: page.next().and_then(told),
+            next_marker: page.next().map_or(Ok(None), told)?,
             delimiter: delimiter.filter(|delimiter| !delimiter.is_empty()),
             ..ListObjectsOutput::default()
         };
-        let (contents, commons) = page.words(encoding.as_ref());
+        let (contents, commons) = page.words(encoding.as_ref())?;
         (output.contents, output.common_prefixes) = (Some(contents), Some(commons));
         output.encoding_type = encoding;
         Ok(S3Response::new(output))
