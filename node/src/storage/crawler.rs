@@ -20,7 +20,7 @@ use crate::telemetry::TraceContext;
 /// Keys of one step.
 pub const STEP_KEYS: usize = 100;
 /// A tombstone is kept so long: longer than a write that it beats can be under way, in a request or in a retry.
-pub const TOMBSTONE_LIFE: Duration = Duration::from_mins(10);
+const TOMBSTONE_LIFE: Duration = Duration::from_mins(10);
 
 /// What one step came to.
 #[derive(Debug, Default)]

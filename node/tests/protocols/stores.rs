@@ -82,16 +82,16 @@ async fn the_crawler_finds_what_nobody_reads() {
     let newer = bench.store(0).object("v/ns/a").unwrap();
     // One store lost a key and never heard of the deletion of another.
     bench.store(1).take("v/ns/a");
-    bench.store(1).take("i/ns/a\0\00000000000000000-");
+    bench.store(1).take("i/ns/a\x00\x000000000000000000-");
     bench.store(0).seed("v/ns/b", tombstone(BEGIN_S + 1));
     // A key lost its index, and one that never was has one.
-    bench.store(0).take("i/ns/c\0\00000000000000000-");
+    bench.store(0).take("i/ns/c\x00\x000000000000000000-");
     let phantom = Object { body: Bytes::new(), ..tombstone(BEGIN_S - 3_600) };
-    bench.store(1).seed("i/ns/c\0\00000000000000007m", phantom);
+    bench.store(1).seed("i/ns/c\x00\x000000000000000007m", phantom);
     bench.wait(10).await;
     assert_eq!(bench.store(1).object("v/ns/a"), Some(newer));
     for store in [0, 1] {
-        let indexed = ["i/ns/a\0\00000000000000000-", "i/ns/c\0\00000000000000000-"];
+        let indexed = ["i/ns/a\x00\x000000000000000000-", "i/ns/c\x00\x000000000000000000-"];
         assert_eq!(objects(&bench, store, "i/"), indexed, "{store}");
     }
     bench.wait(61).await;
