@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::cache::placement::Placement;
 use crate::ids::{Account, Dc, Namespace, NamespaceClass, Peer, Region};
 use crate::safeguards::Build;
+use crate::storage::S3Access;
 
 /// A data center's place in the topology. Weights are shares of load; zero means "not in this role".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,6 +147,31 @@ impl std::fmt::Debug for Token {
     }
 }
 
+/// A store and how it is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreAbout {
+    /// Under which name it is called.
+    pub peer: Peer,
+    /// What it speaks.
+    pub protocol: StoreProtocol,
+}
+
+/// What a store speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreProtocol {
+    /// The plain protocol ([`kv_store::plain`]).
+    Plain,
+    /// S3.
+    S3(S3Access),
+}
+
+impl StoreAbout {
+    /// A store that speaks the plain protocol.
+    pub fn plain(peer: impl Into<Peer>) -> Self {
+        Self { peer: peer.into(), protocol: StoreProtocol::Plain }
+    }
+}
+
 /// A share of a script's traffic and the build that it goes to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineEntry {
@@ -163,7 +189,7 @@ pub struct NodeConfig {
     /// The topology.
     pub members: Arc<Members>,
     /// The object stores, one or two.
-    pub stores: Vec<Peer>,
+    pub stores: Vec<StoreAbout>,
     /// The control plane, if there is one to report to and to fetch the configuration from.
     pub control: Option<Peer>,
     /// What the gateway script runs.

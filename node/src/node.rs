@@ -12,11 +12,12 @@ use crate::api::auth::Secret;
 use crate::api::tier::TierClient;
 use crate::api::{admin, binding, rest, status, tier};
 use crate::cache::{Cache, CacheParts};
-use crate::config::{ConfigStore, DcState, NodeConfig, Snapshot};
+use crate::config::{ConfigStore, DcState, NodeConfig, Snapshot, StoreAbout, StoreProtocol};
 use crate::control::Reporter;
 use crate::env::{Listener, NodeEnv, Timestamp};
 use crate::gateway::{Gateway, Sealer};
-use crate::storage::{ObjectStore, PlainStore, STEP_KEYS, Storage};
+use crate::ids::Peer;
+use crate::storage::{ObjectStore, PlainStore, S3Client, STEP_KEYS, Storage};
 use crate::telemetry::{Answered, ErrorClass, Lifecycle, Metrics, Telemetry};
 use crate::worker::{Ctx, ScriptName, Thrown, Worker};
 
@@ -53,14 +54,20 @@ impl Node {
     /// weights are missing.
     pub fn start(config: NodeConfig, env: NodeEnv) -> Result<Arc<Self>, StartError> {
         check(&config)?;
-        let metrics = Arc::new(Metrics::new(config.namespaces.clone(), &config.stores));
+        let peers: Vec<Peer> = config.stores.iter().map(|store| store.peer.clone()).collect();
+        let metrics = Arc::new(Metrics::new(config.namespaces.clone(), &peers));
         let telemetry = Arc::new(Telemetry::new(config.dc.clone(), env.clone(), metrics.clone()));
         let secret = Secret::new(&config.secret);
         let stores = config
             .stores
             .iter()
-            .map(|peer| {
-                Arc::new(PlainStore::new(peer.clone(), env.clone())) as Arc<dyn ObjectStore>
+            .map(|StoreAbout { peer, protocol }| match protocol {
+                StoreProtocol::Plain => {
+                    Arc::new(PlainStore::new(peer.clone(), env.clone())) as Arc<dyn ObjectStore>
+                }
+                StoreProtocol::S3(access) => {
+                    Arc::new(S3Client::new(peer.clone(), access.clone(), env.clone()))
+                }
             })
             .collect();
         let cache = Cache::new(CacheParts {

@@ -14,7 +14,8 @@ use kv_node::Node;
 use kv_node::api::auth::{Secret, TIER};
 use kv_node::api::rest;
 use kv_node::config::{
-    DcState, DcStatus, Limits, Member, Members, NamespaceAbout, NodeConfig, PipelineEntry, Snapshot,
+    DcState, DcStatus, Limits, Member, Members, NamespaceAbout, NodeConfig, PipelineEntry,
+    Snapshot, StoreAbout,
 };
 use kv_node::env::{
     BoxFuture, Chance, Clock, Listener, Network, NetworkError, NodeEnv, Stream, Tasks,
@@ -156,7 +157,7 @@ impl Bench {
                 dcs: BTreeMap::from([(dc.clone(), member)]),
                 origins: BTreeMap::from([(region.clone(), region)]),
             }),
-            stores: vec![Peer::from("store-a")],
+            stores: vec![StoreAbout::plain("store-a")],
             control: None,
             gateway_pipeline: pipeline.clone(),
             supercache_pipeline: pipeline,

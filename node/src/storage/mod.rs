@@ -11,6 +11,7 @@ mod object_store;
 mod plain;
 mod queue;
 mod replicated;
+mod s3;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub use list::{ListRange, Listed, Page};
 pub use object_store::{ObjectStore, StoreError, StoredObject, Written};
 pub use plain::PlainStore;
 pub use replicated::{ReadAnswer, Storage, WriteAnswer};
+pub use s3::{S3Access, S3Client};
 
 use crate::ids::{Name, Version};
 

@@ -6,7 +6,7 @@
 //! * [`Objects`]: what a protocol asks of a backend. Every conditional write is one step.
 //! * [`MemoryStore`], [`DirectoryStore`]: the backends. One ends with the process, the other survives a power cut.
 //! * [`plain`]: the plain wire protocol, shared by [`PlainStore`] and by the node's client of it.
-//! * [`S3Store`]: the S3 protocol.
+//! * [`S3Store`]: the S3 protocol; [`s3`] has what the node's client of it shares.
 //!
 //! Nothing here opens a socket: a server hands in requests whole. Start with [`serve_plain`].
 
@@ -16,7 +16,7 @@ mod hex;
 mod memory;
 mod object;
 pub mod plain;
-mod s3;
+pub mod s3;
 mod serve;
 
 pub use backend::{

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use kv_node::Node;
 use kv_node::config::{
-    DcStatus, Limits, Member, Members, NamespaceAbout, NodeConfig, PipelineEntry, Snapshot, Token,
+    DcStatus, Limits, Member, Members, NamespaceAbout, NodeConfig, PipelineEntry, Snapshot,
+    StoreAbout, StoreProtocol, Token,
 };
 use kv_node::env::{
     BoxFuture, Chance, Clock, Listener, Network, NetworkError, NodeEnv, Stream, Tasks,
@@ -17,9 +18,11 @@ use kv_node::env::{
 };
 use kv_node::ids::{Dc, NamespaceClass, Peer, Region};
 use kv_node::safeguards::Build;
+use kv_node::storage::S3Access;
 use kv_node::telemetry::ship::Fate;
 use kv_node::telemetry::{ExceptionReport, Lifecycle, ResponseLine, SpanRecord};
-use kv_store::MemoryStore;
+use kv_store::s3::{ANY_REGION, Credentials};
+use kv_store::{MemoryStore, S3Store};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 use serde_json::Value;
@@ -53,6 +56,7 @@ impl Chance for TestChance {
 
 struct Stores {
     stores: [Arc<MemoryStore>; 2],
+    over_s3: Option<[S3Store; 2]>,
     down: [AtomicBool; 2],
     asked: Mutex<Vec<(usize, Method)>>,
 }
@@ -66,12 +70,14 @@ impl Network for Stores {
     ) -> BoxFuture<Result<Response<Bytes>, NetworkError>> {
         let at = usize::from(to.as_str() == "store-b");
         self.asked.lock().unwrap().push((at, request.method().clone()));
-        let answer = if self.down[at].load(Ordering::Relaxed) {
-            Err(NetworkError::Refused)
-        } else {
-            Ok(self.stores[at].serve(request))
-        };
-        Box::pin(std::future::ready(answer))
+        if self.down[at].load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(Err(NetworkError::Refused)));
+        }
+        if let Some(over_s3) = &self.over_s3 {
+            let store = over_s3[at].clone();
+            return Box::pin(async move { Ok(store.serve(request).await) });
+        }
+        Box::pin(std::future::ready(Ok(self.stores[at].serve(request))))
     }
 }
 
@@ -96,6 +102,13 @@ impl TelemetrySink for TestSink {
     fn fate(&self) -> Vec<Fate> {
         Vec::new()
     }
+}
+
+/// What the stores speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Plain,
+    S3,
 }
 
 /// One data center. Time stands still but in [`Self::wait`].
@@ -147,8 +160,38 @@ impl Bench {
     }
 
     pub(crate) fn with(limits: Limits, tokens: Vec<Token>) -> Self {
+        Self::over(Speaks::Plain, limits, tokens)
+    }
+
+    /// The same, with stores that speak a protocol.
+    pub(crate) fn over(speaks: Speaks, limits: Limits, tokens: Vec<Token>) -> Self {
+        let memory = [Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())];
+        let credentials = Credentials {
+            key: "key".to_owned(),
+            secret: "secret".to_owned(),
+            region: ANY_REGION.to_owned(),
+        };
+        let begin = tokio::time::Instant::now();
+        let over_s3 = (speaks == Speaks::S3).then(|| {
+            memory.clone().map(|store| {
+                let signer = (credentials.key.clone(), credentials.secret.clone());
+                S3Store::new(store, signer, "kv", move || BEGIN_S + begin.elapsed().as_secs())
+            })
+        });
+        let about = |name: &str| StoreAbout {
+            peer: name.into(),
+            protocol: match speaks {
+                Speaks::Plain => StoreProtocol::Plain,
+                Speaks::S3 => StoreProtocol::S3(S3Access {
+                    bucket: "kv".to_owned(),
+                    credentials: credentials.clone(),
+                }),
+            },
+        };
+        let about_stores = vec![about("store-a"), about("store-b")];
         let stores = Arc::new(Stores {
-            stores: [Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())],
+            stores: memory,
+            over_s3,
             down: Default::default(),
             asked: Mutex::default(),
         });
@@ -165,7 +208,7 @@ impl Bench {
                 dcs: BTreeMap::from([(dc.clone(), member)]),
                 origins: BTreeMap::from([(region.clone(), region)]),
             }),
-            stores: vec![Peer::from("store-a"), Peer::from("store-b")],
+            stores: about_stores,
             control: None,
             gateway_pipeline: pipeline.clone(),
             supercache_pipeline: pipeline,

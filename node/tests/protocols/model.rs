@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
+use kv_node::config::Limits;
 use kv_node::env::Listener;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::bench::{BEGIN_S, Bench};
+use crate::bench::{BEGIN_S, Bench, Speaks};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -142,11 +143,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn a_data_center_does_what_a_map_does(steps in proptest::collection::vec(step(), 1..30)) {
+    fn a_data_center_does_what_a_map_does(
+            steps in proptest::collection::vec(step(), 1..30),
+            over_s3: bool,
+        ) {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(async {
-            let bench = Bench::new();
+            let speaks = if over_s3 { Speaks::S3 } else { Speaks::Plain };
+            let bench = Bench::over(speaks, Limits::default(), Vec::new());
             let mut model = Model { now_s: BEGIN_S, keys: BTreeMap::new() };
             for step in steps {
                 carry_out(&bench, &mut model, step).await;

@@ -6,22 +6,34 @@ use kv_node::config::Limits;
 use kv_store::Object;
 use serde_json::json;
 
-use crate::bench::{BEGIN_S, Bench};
+use crate::bench::{BEGIN_S, Bench, Speaks};
 
 const GET: Method = Method::GET;
 const PUT: Method = Method::PUT;
 const DELETE: Method = Method::DELETE;
 
-fn crawling() -> Bench {
-    Bench::with(Limits { crawl_keys_per_s: 100, ..Limits::default() }, Vec::new())
+const BOTH: [Speaks; 2] = [Speaks::Plain, Speaks::S3];
+
+fn crawling(speaks: Speaks) -> Bench {
+    Bench::over(speaks, Limits { crawl_keys_per_s: 100, ..Limits::default() }, Vec::new())
+}
+
+fn plain(speaks: Speaks) -> Bench {
+    Bench::over(speaks, Limits::default(), Vec::new())
 }
 
 fn version(at_s: u64) -> String {
     format!("{:016x}{:08x}", at_s * 1_000_000, 1)
 }
 
-fn tombstone(at_s: u64) -> Object {
-    Object { version: version(at_s), meta: HeaderValue::from_static("t;;"), body: Bytes::new() }
+fn tombstone(speaks: Speaks, at_s: u64) -> Object {
+    let version = version(at_s);
+    // Over S3 every body begins with its version.
+    let body = match speaks {
+        Speaks::Plain => Bytes::new(),
+        Speaks::S3 => Bytes::copy_from_slice(version.as_bytes()),
+    };
+    Object { meta: HeaderValue::from_static("t;;"), body, version }
 }
 
 /// Names of objects in a store under a prefix.
@@ -35,7 +47,12 @@ fn objects(bench: &Bench, store: usize, prefix: &str) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_was_away_gets_what_it_missed_each_key_once() {
-    let bench = Bench::new();
+    for speaks in BOTH {
+        catches_up(&plain(speaks)).await;
+    }
+}
+
+async fn catches_up(bench: &Bench) {
     bench.rest(PUT, "/ns/values/gone", "v").await.result();
     bench.wait(1).await;
     bench.set_down(1, true);
@@ -45,12 +62,12 @@ async fn a_store_that_was_away_gets_what_it_missed_each_key_once() {
     }
     bench.rest(DELETE, "/ns/values/gone", "").await.result();
     bench.wait(3_600).await;
-    assert_eq!(objects(&bench, 1, "v/"), ["v/ns/gone"]);
+    assert_eq!(objects(bench, 1, "v/"), ["v/ns/gone"]);
     let puts = bench.requests(1, &PUT);
     bench.set_down(1, false);
     bench.wait(30).await;
-    assert_eq!(objects(&bench, 1, "v/"), objects(&bench, 0, "v/"));
-    assert_eq!(objects(&bench, 1, "i/"), objects(&bench, 0, "i/"));
+    assert_eq!(objects(bench, 1, "v/"), objects(bench, 0, "v/"));
+    assert_eq!(objects(bench, 1, "i/"), objects(bench, 0, "i/"));
     assert_eq!(bench.store(1).object("v/ns/often"), bench.store(0).object("v/ns/often"));
     assert!(bench.store(1).object("v/ns/gone").unwrap().meta.as_bytes().starts_with(b"t;"));
     // 51 values with an index object each, and a tombstone.
@@ -59,7 +76,12 @@ async fn a_store_that_was_away_gets_what_it_missed_each_key_once() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_store_missed_is_never_read_from_it() {
-    let bench = Bench::new();
+    for speaks in BOTH {
+        is_never_read(&plain(speaks)).await;
+    }
+}
+
+async fn is_never_read(bench: &Bench) {
     bench.rest(PUT, "/ns/values/k", "old").await.result();
     bench.wait(1).await;
     bench.set_down(1, true);
@@ -74,7 +96,12 @@ async fn what_a_store_missed_is_never_read_from_it() {
 
 #[tokio::test(start_paused = true)]
 async fn the_crawler_finds_what_nobody_reads() {
-    let bench = crawling();
+    for speaks in BOTH {
+        finds_it(&crawling(speaks), speaks).await;
+    }
+}
+
+async fn finds_it(bench: &Bench, speaks: Speaks) {
     for key in ["a", "b", "c"] {
         bench.rest(PUT, &format!("/ns/values/{key}"), "v").await.result();
     }
@@ -83,16 +110,16 @@ async fn the_crawler_finds_what_nobody_reads() {
     // One store lost a key and never heard of the deletion of another.
     bench.store(1).take("v/ns/a");
     bench.store(1).take("i/ns/a\x00\x000000000000000000-");
-    bench.store(0).seed("v/ns/b", tombstone(BEGIN_S + 1));
+    bench.store(0).seed("v/ns/b", tombstone(speaks, BEGIN_S + 1));
     // A key lost its index, and one that never was has one.
     bench.store(0).take("i/ns/c\x00\x000000000000000000-");
-    let phantom = Object { body: Bytes::new(), ..tombstone(BEGIN_S - 3_600) };
+    let phantom = tombstone(speaks, BEGIN_S - 3_600);
     bench.store(1).seed("i/ns/c\x00\x000000000000000007m", phantom);
     bench.wait(10).await;
     assert_eq!(bench.store(1).object("v/ns/a"), Some(newer));
     for store in [0, 1] {
         let indexed = ["i/ns/a\x00\x000000000000000000-", "i/ns/c\x00\x000000000000000000-"];
-        assert_eq!(objects(&bench, store, "i/"), indexed, "{store}");
+        assert_eq!(objects(bench, store, "i/"), indexed, "{store}");
     }
     bench.wait(61).await;
     let names = bench.rest(GET, "/ns/keys", "").await.result();
@@ -101,7 +128,12 @@ async fn the_crawler_finds_what_nobody_reads() {
 
 #[tokio::test(start_paused = true)]
 async fn a_tombstone_goes_once_both_stores_hold_it_and_it_is_old() {
-    let bench = crawling();
+    for speaks in BOTH {
+        tombstones_go(&crawling(speaks)).await;
+    }
+}
+
+async fn tombstones_go(bench: &Bench) {
     bench.rest(PUT, "/ns/values/k", "v").await.result();
     bench.rest(PUT, "/ns/values/ends?expiration_ttl=60", "v").await.result();
     bench.set_down(1, true);
@@ -112,13 +144,13 @@ async fn a_tombstone_goes_once_both_stores_hold_it_and_it_is_old() {
     bench.set_down(1, false);
     bench.wait(30).await;
     for store in [0, 1] {
-        assert_eq!(objects(&bench, store, ""), Vec::<String>::new(), "{store}");
+        assert_eq!(objects(bench, store, ""), Vec::<String>::new(), "{store}");
     }
     assert_eq!(bench.rest(GET, "/ns/values/k", "").await.code(), 10009);
     bench.rest(PUT, "/ns/values/young", "v").await.result();
     bench.rest(DELETE, "/ns/values/young", "").await.result();
     bench.wait(590).await;
-    assert_eq!(objects(&bench, 0, ""), ["v/ns/young"]);
+    assert_eq!(objects(bench, 0, ""), ["v/ns/young"]);
     bench.wait(20).await;
-    assert_eq!(objects(&bench, 0, ""), Vec::<String>::new());
+    assert_eq!(objects(bench, 0, ""), Vec::<String>::new());
 }

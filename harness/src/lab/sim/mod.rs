@@ -27,6 +27,7 @@ use kv_node::Node;
 use kv_node::api::{admin, auth::Secret};
 use kv_node::config::{
     DcStatus, Limits, Members, NamespaceAbout, Namespaces, NodeConfig, PipelineEntry, Snapshot,
+    StoreAbout,
 };
 use kv_node::control::{self, Change, Control, ControlConfig};
 use kv_node::env::{Chance, Listener, NodeEnv};
@@ -275,7 +276,7 @@ impl World {
         let config = NodeConfig {
             dc: dc.clone(),
             members: self.members.clone(),
-            stores: self.spec.topology.stores.keys().cloned().collect(),
+            stores: self.spec.topology.stores.keys().cloned().map(StoreAbout::plain).collect(),
             // Whoever is there from the beginning knows the first configuration.
             control: Some(Peer::from("control")),
             gateway_pipeline: pipeline.clone(),

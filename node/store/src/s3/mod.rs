@@ -29,6 +29,7 @@ use s3s::validation::NameValidation;
 use s3s::{Body, HttpResponse, S3Error, S3Result, s3_error};
 
 use self::operations::Operations;
+pub use self::presigned::{ANY_REGION, Credentials, presign};
 use self::presigned::{Presigned, Signer};
 use crate::backend::Objects;
 

@@ -1,12 +1,14 @@
-//! Presigned URLs, checked by the clock that the store was given.
+//! Presigned URLs: made by the node's client, checked by the clock that the store was given.
 //!
 //! s3s checks them too, but by the clock of the machine, which in a simulated lab is years off. So they are checked here, and
 //! s3s gets the request without them, with its query written anew: it sees what was signed and nothing else.
 
+use std::fmt;
+
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Request, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -33,6 +35,79 @@ pub(super) struct Presigned;
 pub(super) struct Signer {
     pub(super) key: String,
     pub(super) secret: String,
+}
+
+/// How long a URL is valid that a client signs for a request which it sends at once.
+const VALID_S: u64 = 5 * 60;
+/// Not a region of anybody's: stores that have none take any.
+pub const ANY_REGION: &str = "us-east-1";
+
+/// What a client signs with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The access key, which is sent.
+    pub key: String,
+    /// Its secret, which is not.
+    pub secret: String,
+    /// The region that a store wants to see in signatures; [`ANY_REGION`] where it does not care.
+    pub region: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// Signs a request to a host, as of a moment in seconds since 1970: its path and query, its host and all headers of Amazon's.
+/// The body is not signed. `None` where the request has no path, or a header or the query is not text.
+///
+/// Paths are signed as they are sent. Libraries take `..` out of them, which may be part of a key.
+pub fn presign(
+    mut request: Request<Bytes>,
+    host: &str,
+    credentials: &Credentials,
+    now_s: u64,
+) -> Option<Request<Bytes>> {
+    request.headers_mut().insert(header::HOST, HeaderValue::from_str(host).ok()?);
+    let date = date_text(now_s)?;
+    let day = date.get(..8)?;
+    let scope = format!("{day}/{}/s3/aws4_request", credentials.region);
+    let mut names: Vec<&str> = request.headers().keys().map(header::HeaderName::as_str).collect();
+    names.retain(|name| *name == "host" || name.starts_with("x-amz-"));
+    names.sort_unstable();
+    names.dedup();
+    let signed = names.join(";");
+    let mut query = pairs(request.uri().query().unwrap_or_default())?;
+    let mut add = |name: &str, value: String| query.push((name.to_owned(), value));
+    add("X-Amz-Algorithm", "AWS4-HMAC-SHA256".to_owned());
+    add("X-Amz-Credential", format!("{}/{scope}", credentials.key));
+    add("X-Amz-Date", date.clone());
+    add("X-Amz-Expires", VALID_S.to_string());
+    add("X-Amz-SignedHeaders", signed.clone());
+    let text = text_to_sign(&date, &scope, &canonical(&request, &query, &signed)?);
+    let parts = [day, credentials.region.as_str(), "s3", "aws4_request", &text];
+    let signature = sign(&credentials.secret, &parts)?.finalize().into_bytes();
+    query.push(("X-Amz-Signature".to_owned(), hex::encode(&signature)));
+    let query: Vec<_> =
+        query.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    let target = format!("{}?{}", request.uri().path(), query.join("&"));
+    *request.uri_mut() = Uri::builder().path_and_query(target).build().ok()?;
+    Some(request)
+}
+
+fn text_to_sign(date: &str, scope: &str, canonical: &str) -> String {
+    format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex::encode(&Sha256::digest(canonical)))
+}
+
+/// The last of these, signed with a key that comes from the secret and all the others.
+fn sign(secret: &str, parts: &[&str]) -> Option<Hmac<Sha256>> {
+    let (text, scope) = parts.split_last()?;
+    let mut key = format!("AWS4{secret}").into_bytes();
+    for part in scope {
+        key = hmac(&key, part)?.finalize().into_bytes().to_vec();
+    }
+    hmac(&key, text)
 }
 
 /// What a presigned URL says of its signature.
@@ -73,28 +148,14 @@ impl Signer {
         }
         let canonical = canonical(&request, &query, &claim.signed_headers)
             .ok_or_else(|| s3_error!(AccessDenied, "a header of the request is not signed"))?;
-        let text = format!(
-            "AWS4-HMAC-SHA256\n{}\n{scope}\n{}",
-            claim.date,
-            hex::encode(&Sha256::digest(canonical))
-        );
-        let signature = self.sign(&[day, region, "s3", "aws4_request", &text]);
+        let text = text_to_sign(&claim.date, scope, &canonical);
+        let signature = sign(&self.secret, &[day, region, "s3", "aws4_request", &text]);
         // In constant time, or one could guess a signature byte by byte.
         let right = hex::decode::<32>(&claim.signature).zip(signature);
         if right.is_none_or(|(given, signature)| signature.verify_slice(&given).is_err()) {
             return Err(s3_error!(SignatureDoesNotMatch, "the signature is not of this request"));
         }
         rest(request, &query).ok_or_else(malformed)
-    }
-
-    /// The last of these, signed with a key that comes from the secret and all the others.
-    fn sign(&self, parts: &[&str]) -> Option<Hmac<Sha256>> {
-        let (text, scope) = parts.split_last()?;
-        let mut key = format!("AWS4{}", self.secret).into_bytes();
-        for part in scope {
-            key = hmac(&key, part)?.finalize().into_bytes().to_vec();
-        }
-        hmac(&key, text)
     }
 }
 
@@ -197,6 +258,12 @@ fn pairs(query: &str) -> Option<Vec<(String, String)>> {
 
 fn encode(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
+}
+
+/// A date as it is signed.
+fn date_text(now_s: u64) -> Option<String> {
+    let now = jiff::Timestamp::from_second(i64::try_from(now_s).ok()?).ok()?;
+    Some(now.strftime("%Y%m%dT%H%M%SZ").to_string())
 }
 
 /// Seconds since 1970 of a date as it is signed.
