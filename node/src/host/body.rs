@@ -63,6 +63,12 @@ impl Room {
         Self { free: Arc::new(Semaphore::new(all)), all, wait }
     }
 
+    /// Bytes that nobody holds.
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
+        self.free.available_permits()
+    }
+
     /// Room for so many bytes; `None` where that is few. What is larger than all the room takes all of it.
     pub(super) async fn take(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Refused> {
         if bytes <= UNCOUNTED_BYTES {

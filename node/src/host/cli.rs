@@ -102,10 +102,12 @@ pub(crate) fn main() -> ExitCode {
     // Prints by itself what is wrong with arguments, and ends with 2.
     let cli = Cli::parse();
     let ended = match cli.command {
-        None => cli.node.config.map_or(Ok(DONE), |file| {
-            let setup = config::read(&file)?.setup(cli.node.log.responses())?;
-            run::on_runtime(run::node(setup, |bound| listeners(bound)))
-        }),
+        None => match cli.node.config {
+            None => Err(Failure::refused("what to run is missing: --config FILE, or a command")),
+            Some(file) => config::read(&file)
+                .and_then(|file| file.setup(cli.node.log.responses()))
+                .and_then(|setup| run::on_runtime(run::node(setup, listeners))),
+        },
         Some(Command::Dev(args)) => dev::setup(&dev::Options {
             log_responses: args.log.responses(),
             listen: [args.listen, args.binding_listen, args.admin_listen],
@@ -119,9 +121,7 @@ pub(crate) fn main() -> ExitCode {
             .data
             .as_deref()
             .map_or_else(|| Ok(EmbeddedStore::memory()), EmbeddedStore::directory)
-            .and_then(|store| {
-                run::on_runtime(run::store(store, args.listen, |bound| listeners(bound)))
-            }),
+            .and_then(|store| run::on_runtime(run::store(store, args.listen, listeners))),
         Some(Command::Check { config }) => config::read(&config)
             .and_then(|file| file.setup(false))
             .and_then(|_| run::say(&format!("{}: fine\n", config.display())))

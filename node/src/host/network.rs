@@ -47,6 +47,15 @@ impl HyperNetwork {
         self.routes.insert((peer, listener), Route::Embedded(service));
     }
 
+    /// Connections to a store that wait for its next request.
+    #[cfg(test)]
+    fn kept(&self, store: &Peer) -> usize {
+        match self.routes.get(&(store.clone(), Listener::Store)) {
+            Some(Route::Remote(remote)) => remote.lock().len(),
+            _ => 0,
+        }
+    }
+
     /// Calls that a node makes to itself come straight back to it.
     pub(super) fn know(&self, name: Peer, node: &Arc<Node>) {
         // A process has one node.
@@ -99,7 +108,10 @@ impl Remote {
         }
     }
 
-    async fn call(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, NetworkError> {
+    async fn call(
+        self: Arc<Self>,
+        mut request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, NetworkError> {
         // The semaphore is never closed.
         let _turn = self.under_way.acquire().await.map_err(|_| NetworkError::Refused)?;
         if let Some(host) = &self.host {
@@ -145,7 +157,7 @@ impl Remote {
     }
 
     async fn read(
-        &self,
+        self: &Arc<Self>,
         response: Response<Incoming>,
         connection: SendRequest<Whole>,
     ) -> Result<Response<Bytes>, NetworkError> {
@@ -171,15 +183,26 @@ impl Remote {
             all.extend_from_slice(&rest);
             all.freeze()
         };
-        self.keep(connection).await;
+        self.keep(connection);
         Ok(Response::from_parts(parts, bytes))
     }
 
-    async fn keep(&self, mut connection: SendRequest<Whole>) {
-        // The answer's end and the connection's readiness are two steps of another task.
-        if connection.ready().await.is_err() {
-            return;
+    /// Keeps a connection for the next request.
+    fn keep(self: &Arc<Self>, mut connection: SendRequest<Whole>) {
+        if connection.is_ready() {
+            return self.put_back(connection);
         }
+        // The answer's end and the connection's readiness are two steps of another task; and where the peer answered before
+        // it had read everything, the second may never come.
+        let this = self.clone();
+        tokio::spawn(async move {
+            if let Ok(Ok(())) = timeout(CONNECT, connection.ready()).await {
+                this.put_back(connection);
+            }
+        });
+    }
+
+    fn put_back(&self, connection: SendRequest<Whole>) {
         let mut idle = self.lock();
         idle.retain(|connection| !connection.is_closed());
         if idle.len() < IDLE_PER_PEER_MAX {

@@ -244,3 +244,6 @@ fn refuse(refused: Refused, turn: Turn) -> Response<Whole> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;
