@@ -139,8 +139,7 @@ pub(crate) fn main() -> ExitCode {
 
 /// One line for each listener.
 fn listeners(bound: &run::Bound) -> String {
-    bound
-        .iter()
-        .map(|(kind, address)| format!("{:<8} http://{address}\n", run::name_of(*kind)))
-        .collect()
+    let line = |(kind, address): &_| format!("{:<8} http://{address}", run::name_of(*kind));
+    let lines: Vec<String> = bound.iter().map(line).collect();
+    lines.join("\n") + "\n"
 }

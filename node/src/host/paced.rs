@@ -86,6 +86,11 @@ impl<S> Paced<S> {
         self.turn.clone()
     }
 
+    fn await_request(&mut self) {
+        self.turn.set(AWAITED);
+        self.due = Instant::now() + self.idle;
+    }
+
     /// Ready once `due` has passed. The timer is moved only where it would ring too late: a busy connection hardly ever.
     fn poll_late(&mut self, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if self.timer.deadline() > due {
@@ -134,8 +139,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.turn.get() == ANSWERED {
-            this.turn.set(AWAITED);
-            this.due = Instant::now() + this.idle;
+            this.await_request();
         }
         let before = buf.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
@@ -184,10 +188,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
-        if this.behind.take().is_some() {
-            // Reading went without a timer meanwhile: it is to look again.
-            this.due = Instant::now() + this.idle;
-            cx.waker().wake_by_ref();
+        let was_behind = this.behind.take().is_some();
+        if this.turn.get() == ANSWERED || (was_behind && this.turn.get() == AWAITED) {
+            // Hyper does not read again where a read is already waiting, so this is where the wait for a request begins.
+            this.await_request();
+            if this.poll_late(this.due, cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
         }
         Poll::Ready(Ok(()))
     }

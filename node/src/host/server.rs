@@ -19,13 +19,13 @@ use kv_node::api::auth::{AUTH, TIER};
 use kv_node::env::Listener;
 use kv_node::telemetry::ship::BATCH;
 use kv_store::plain::{META, VERSION};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::Service;
 use super::body::{Refused, Room, Whole, collect, linger};
 use super::exit::Failure;
-use super::limits::{ACCEPT_PAUSE, HEAD_BYTES_MAX, ServerLimits, body_bytes_max};
+use super::limits::{ACCEPT_PAUSE, BACKLOG, HEAD_BYTES_MAX, ServerLimits, body_bytes_max};
 use super::paced::{Paced, Turn};
 
 /// What nodes tell each other in headers. A customer who sends one of them is not heard.
@@ -57,7 +57,7 @@ struct Door {
 
 /// Opens a listener's socket. Exit code 2 where that is not possible, such as where the port is taken.
 pub(super) async fn bind(name: &str, address: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+    listen(address).await.map_err(|error| {
         let hint = match error.kind() {
             std::io::ErrorKind::AddrInUse => {
                 "\n    another process listens there: stop it, or give this listener another port"
@@ -66,6 +66,16 @@ pub(super) async fn bind(name: &str, address: &str) -> Result<TcpListener, Failu
         };
         Failure::refused(format!("cannot open the {name} listener on {address}: {error}{hint}"))
     })
+}
+
+async fn listen(address: &str) -> std::io::Result<TcpListener> {
+    let unknown = || std::io::Error::new(std::io::ErrorKind::NotFound, "no such address");
+    let address = tokio::net::lookup_host(address).await?.next().ok_or_else(unknown)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A node that is started again takes the port that its last connections still linger on.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl Server {

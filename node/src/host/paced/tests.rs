@@ -96,3 +96,23 @@ async fn an_answer_that_nobody_reads_fails_after_the_grace_and_one_that_is_read_
     let gone = poll_fn(|cx| Pin::new(&mut client).poll_shutdown(cx)).await;
     gone.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_waits_from_before_the_answer_ends_as_well() {
+    let (_client, mut paced) = pair();
+    let began = Instant::now();
+    paced.turn().busy();
+    let error = poll_fn(|cx| {
+        let mut room = [0; 8];
+        // As hyper does: it reads first, and not again in the same turn.
+        let read = Pin::new(&mut paced).poll_read(cx, &mut ReadBuf::new(&mut room));
+        if began.elapsed().is_zero() {
+            assert!(read.is_pending());
+            paced.turn().answered();
+            assert!(Pin::new(&mut paced).poll_flush(cx).is_ready());
+        }
+        read
+    });
+    assert_eq!(error.await.unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(began.elapsed().as_secs(), 60);
+}
