@@ -7,6 +7,7 @@ Feature: Data centers returning from maintenance
   Rule: as it happened
     Background:
       Given the topology "kv-2023-07" with its traffic
+      And customers send 65 requests a second
       And every data center runs build "kv-2023-07"
       And data centers "MEL01", "VIE02" and "JNB01" go down for maintenance at 20:52 and return at 21:52
 

@@ -93,6 +93,8 @@ pub struct Limits {
     pub key_bytes_max: usize,
     /// A value's length in bytes.
     pub value_bytes_max: usize,
+    /// Metadata's length in bytes, as JSON text.
+    pub metadata_bytes_max: usize,
     /// How far ahead an expiration must lie.
     pub expiration_ahead_min_s: u64,
     /// The shortest `cache_ttl` that a reader may ask for: 60 in 2023, 30 since January 2026.
@@ -103,6 +105,8 @@ pub struct Limits {
     pub edge_cache_bytes: u64,
     /// Weight of the tier cache.
     pub tier_cache_bytes: u64,
+    /// How many keys a second the crawler looks at; zero where another node does.
+    pub crawl_keys_per_s: u32,
 }
 
 impl Default for Limits {
@@ -110,11 +114,13 @@ impl Default for Limits {
         Self {
             key_bytes_max: 512,
             value_bytes_max: 25 * 1024 * 1024,
+            metadata_bytes_max: 1024,
             expiration_ahead_min_s: 60,
             cache_ttl_min_s: 60,
             one_write_per_key_and_second: false,
             edge_cache_bytes: 64 * 1024 * 1024,
             tier_cache_bytes: 64 * 1024 * 1024,
+            crawl_keys_per_s: 0,
         }
     }
 }

@@ -77,8 +77,6 @@ pub trait Clock: Send + Sync {
 pub enum Listener {
     /// Customers: the REST API.
     Rest,
-    /// Customers' Workers: the protocol of their bindings.
-    Binding,
     /// Other data centers: the tier protocol.
     Tier,
     /// The control plane: configuration, isolates, metrics. Never through the worker.
@@ -89,6 +87,8 @@ pub enum Listener {
     Control,
     /// An intake of telemetry.
     Intake,
+    /// Customers' Workers: the protocol of their bindings. Last, since recordings tell listeners by their order.
+    Binding,
 }
 
 /// Why a call got no answer.

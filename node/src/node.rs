@@ -7,17 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 
+use crate::api::access::Access;
 use crate::api::auth::Secret;
 use crate::api::tier::TierClient;
-use crate::api::{admin, rest, status, tier};
+use crate::api::{admin, binding, rest, status, tier};
 use crate::cache::{Cache, CacheParts};
 use crate::config::{ConfigStore, DcState, NodeConfig, Snapshot};
 use crate::control::Reporter;
 use crate::env::{Listener, NodeEnv, Timestamp};
 use crate::gateway::{Gateway, Sealer};
-use crate::storage::{ObjectStore, PlainStore, Storage};
+use crate::storage::{ObjectStore, PlainStore, STEP_KEYS, Storage};
 use crate::telemetry::{Answered, ErrorClass, Lifecycle, Metrics, Telemetry};
-use crate::worker::{Ctx, ScriptName, Worker};
+use crate::worker::{Ctx, ScriptName, Thrown, Worker};
 
 /// A node that starts asks for the configuration until it gets an answer, at first after so long.
 const CATCH_UP_PAUSE_FIRST: Duration = Duration::from_secs(1);
@@ -41,6 +42,7 @@ pub struct Node {
     gateway_worker: Worker,
     supercache_worker: Worker,
     gateway: Arc<Gateway>,
+    access: Arc<Access>,
     cache: Arc<Cache>,
 }
 
@@ -88,6 +90,7 @@ impl Node {
             gateway_worker: worker(ScriptName::Gateway, &config.gateway_pipeline),
             supercache_worker: worker(ScriptName::Supercache, &config.supercache_pipeline),
             gateway: Arc::new(gateway),
+            access: Arc::new(Access::new(config.tokens.clone())),
             secret,
             telemetry,
             cache,
@@ -96,6 +99,7 @@ impl Node {
         });
         node.announce();
         node.catch_up();
+        node.crawl();
         Ok(node)
     }
 
@@ -107,27 +111,46 @@ impl Node {
     ) -> Response<Bytes> {
         match listener {
             Listener::Rest => self.serve_rest(request).await,
+            Listener::Binding => self.serve_binding(request).await,
             Listener::Tier => self.serve_tier(request).await,
             Listener::Admin => {
                 let signed =
                     self.secret.verify(&request, &self.config.dc.peer(), self.env.clock.now());
                 admin::serve(self.as_ref(), signed, &request)
             }
-            Listener::Binding | Listener::Store | Listener::Control | Listener::Intake => {
+            Listener::Store | Listener::Control | Listener::Intake => {
                 status::bare(StatusCode::NOT_FOUND)
             }
         }
     }
 
     async fn serve_rest(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let operation = rest::operation(request.method(), request.uri().path());
+        self.serve_gateway(operation, request, rest::serve).await
+    }
+
+    async fn serve_binding(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let operation = binding::operation(request.method(), request.uri().path());
+        self.serve_gateway(operation, request, binding::serve).await
+    }
+
+    /// Runs the gateway script for a request of a customer.
+    async fn serve_gateway<F, R>(
+        &self,
+        operation: &'static str,
+        request: Request<Bytes>,
+        script: F,
+    ) -> Response<Bytes>
+    where
+        F: FnOnce((Arc<Gateway>, Arc<Access>), Arc<Ctx>, Request<Bytes>) -> R,
+        R: Future<Output = Result<Response<Bytes>, Thrown>> + Send,
+    {
         let since = self.env.clock.now();
-        let operation = rest::operation(request.method());
         let caller = tier::caller(&request);
+        let parts = (self.gateway.clone(), self.access.clone());
         let (outcome, ctx) = self
             .gateway_worker
-            .run(self.store.current(), caller, |ctx| {
-                rest::serve(self.gateway.clone(), ctx, request)
-            })
+            .run(self.store.current(), caller, |ctx| script(parts, ctx, request))
             .await;
         let answer = status::answer(outcome);
         self.told(answer, (ScriptName::Gateway, operation), since, Some(&ctx))
@@ -195,6 +218,29 @@ impl Node {
                 }
                 this.env.clock.sleep(pause).await;
                 pause = (pause * 2).min(CATCH_UP_PAUSE_MAX);
+            }
+        }));
+    }
+}
+
+impl Node {
+    /// Compares the stores for as long as the node lives.
+    fn crawl(self: &Arc<Self>) {
+        let keys_per_s = self.config.limits.crawl_keys_per_s;
+        if keys_per_s == 0 {
+            return;
+        }
+        let this = self.clone();
+        let pause =
+            Duration::from_secs(1) * u32::try_from(STEP_KEYS).unwrap_or(u32::MAX) / keys_per_s;
+        self.env.tasks.spawn(Box::pin(async move {
+            let mut after = String::new();
+            loop {
+                this.env.clock.sleep(pause).await;
+                // A step that failed is done again: the store that could not be asked will be back.
+                if let Ok(next) = this.cache.crawl(&this.store.current(), &after).await {
+                    after = next.unwrap_or_default();
+                }
             }
         }));
     }

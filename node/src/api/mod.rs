@@ -1,14 +1,19 @@
 //! Codecs of the listeners: REST, tier, admin. The only room with HTTP status codes towards callers, and it decides nothing
 //! about keys.
 //!
-//! * [`rest`]: the public API: get, put, delete of values.
+//! * [`rest`]: the public API: namespaces, values, lists, bulk.
+//! * [`binding`]: the protocol of a Worker's binding.
+//! * [`access`]: bearer tokens of these two.
 //! * [`tier`]: between data centers; server and client side by side, since they are one protocol.
 //! * [`admin`]: configuration, isolates, metrics. Never through the worker: recovery must not need it.
 //! * [`auth`]: the shared secret of the tier and admin listeners.
 //! * [`status`]: the one place where errors become HTTP.
 
+pub mod access;
 pub mod admin;
 pub mod auth;
+pub mod binding;
+mod query;
 pub mod rest;
 pub mod status;
 pub mod tier;

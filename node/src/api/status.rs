@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
+use hyper::ext::ReasonPhrase;
 
+use super::access::Denied;
+use super::rest::Refusal;
 use crate::cache::TierError;
 use crate::gateway::GatewayError;
 use crate::telemetry::ErrorClass;
@@ -49,6 +52,19 @@ pub(crate) fn envelope_ok() -> Response<Bytes> {
     )
 }
 
+/// The envelope around a result, given as JSON, and what is said about that.
+pub(crate) fn envelope(result: &[u8], info: Option<&serde_json::Value>) -> Response<Bytes> {
+    let mut body = Vec::with_capacity(result.len() + 128);
+    body.extend_from_slice(br#"{"success":true,"errors":[],"messages":[],"result":"#);
+    body.extend_from_slice(result);
+    if let Some(info) = info {
+        body.extend_from_slice(br#","result_info":"#);
+        body.extend_from_slice(info.to_string().as_bytes());
+    }
+    body.push(b'}');
+    json(StatusCode::OK, Bytes::from(body))
+}
+
 /// The envelope around an error of the request itself.
 pub(crate) fn envelope_refusal(
     status: StatusCode,
@@ -63,35 +79,132 @@ pub(crate) fn envelope_refusal(
     because(json(status, Bytes::from(body)), error)
 }
 
-fn json(status: StatusCode, body: Bytes) -> Response<Bytes> {
+pub(crate) fn json(status: StatusCode, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-/// A gateway's error as the public API tells it. Codes are the documented service's where that publishes one.
+/// A gateway's error as the public API tells it.
 pub(crate) fn gateway_error(operation: &str, error: &GatewayError) -> Response<Bytes> {
-    use ErrorClass as Class;
-    let (status, code, class) = match error {
-        GatewayError::NoSuchNamespace => (StatusCode::NOT_FOUND, 10013, Class::NotFound),
-        GatewayError::NoSuchKey => (StatusCode::NOT_FOUND, 10009, Class::NotFound),
-        GatewayError::KeyTooLong { .. } => (StatusCode::URI_TOO_LONG, 10030, Class::Refused),
-        GatewayError::KeyNotAllowed => (StatusCode::BAD_REQUEST, 10030, Class::Refused),
-        GatewayError::ValueTooLarge { .. } => {
-            (StatusCode::PAYLOAD_TOO_LARGE, 10022, Class::Refused)
-        }
-        GatewayError::ExpirationTooSoon { .. } => (StatusCode::BAD_REQUEST, 10033, Class::Refused),
-        GatewayError::ExpirationTtlTooShort { .. } => {
-            (StatusCode::BAD_REQUEST, 10034, Class::Refused)
-        }
-        GatewayError::CacheTtlTooShort { .. } => (StatusCode::BAD_REQUEST, 10012, Class::Refused),
-        GatewayError::TooManyWrites => (StatusCode::TOO_MANY_REQUESTS, 971, Class::TooManyWrites),
-        GatewayError::OwnerFailed => (StatusCode::INTERNAL_SERVER_ERROR, 10001, Class::OwnerFailed),
-        GatewayError::Sealing => (StatusCode::INTERNAL_SERVER_ERROR, 10001, Class::Damaged),
-        GatewayError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, 10001, Class::Unavailable),
+    let (status, code, class) = told(error);
+    let message = match error {
+        GatewayError::NoSuchNamespace
+        | GatewayError::NoSuchKey
+        | GatewayError::ExpirationTooSoon { .. } => format!("{operation}: '{error}'"),
+        _ => error.to_string(),
     };
-    envelope_refusal(status, code, &format!("{operation}: '{error}'"), class)
+    envelope_refusal(status, code, &message, class)
+}
+
+/// Status, code and class of an error. Codes are the documented service's where that publishes one or it has been seen;
+/// 10001, 10022, 10024 and 10030 are chosen from its families of internal and limit errors.
+fn told(error: &GatewayError) -> (StatusCode, u32, ErrorClass) {
+    use ErrorClass as Class;
+    use GatewayError as Error;
+    let refused = |status, code| (status, code, Class::Refused);
+    match error {
+        Error::NoSuchNamespace => (StatusCode::NOT_FOUND, 10013, Class::NotFound),
+        Error::NoSuchKey => (StatusCode::NOT_FOUND, 10009, Class::NotFound),
+        Error::NoNamespaceId { .. } => refused(StatusCode::BAD_REQUEST, 10011),
+        Error::NamespaceConfigured => refused(StatusCode::FORBIDDEN, 10037),
+        Error::TitleTaken => refused(StatusCode::BAD_REQUEST, 10014),
+        Error::NoTitle => refused(StatusCode::BAD_REQUEST, 10019),
+        Error::TooManyNamespaces { .. } => refused(StatusCode::BAD_REQUEST, 10024),
+        Error::MetadataNotJson => refused(StatusCode::BAD_REQUEST, 10147),
+        Error::MetadataTooLarge { .. } => refused(StatusCode::PAYLOAD_TOO_LARGE, 10024),
+        Error::NoKeys => refused(StatusCode::BAD_REQUEST, 10029),
+        Error::TitleTooLong { .. }
+        | Error::ListLimit { .. }
+        | Error::NoCursor
+        | Error::TooManyKeys { .. }
+        | Error::CacheTtlTooShort { .. } => refused(StatusCode::BAD_REQUEST, 10012),
+        Error::KeyTooLong { .. } => refused(StatusCode::URI_TOO_LONG, 10030),
+        Error::KeyNotAllowed => refused(StatusCode::BAD_REQUEST, 10030),
+        Error::ValueTooLarge { .. } => refused(StatusCode::PAYLOAD_TOO_LARGE, 10022),
+        Error::ExpirationTooSoon { .. } => refused(StatusCode::BAD_REQUEST, 10033),
+        Error::ExpirationTtlTooShort { .. } => refused(StatusCode::BAD_REQUEST, 10034),
+        Error::TooManyWrites => (StatusCode::TOO_MANY_REQUESTS, 971, Class::TooManyWrites),
+        Error::OwnerFailed => (StatusCode::INTERNAL_SERVER_ERROR, 10001, Class::OwnerFailed),
+        Error::Sealing => (StatusCode::INTERNAL_SERVER_ERROR, 10001, Class::Damaged),
+        Error::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, 10001, Class::Unavailable),
+    }
+}
+
+/// Why the public API does not do what it was asked.
+pub(super) fn rest_refusal(operation: &str, refusal: &Refusal) -> Response<Bytes> {
+    let refused =
+        |status, code, message: &str| envelope_refusal(status, code, message, ErrorClass::Refused);
+    match refusal {
+        Refusal::Gateway(error) => gateway_error(operation, error),
+        Refusal::Malformed(message) => refused(StatusCode::BAD_REQUEST, 10012, message),
+        Refusal::Method => refused(
+            StatusCode::METHOD_NOT_ALLOWED,
+            10405,
+            "Method not allowed for this authentication scheme",
+        ),
+        Refusal::TooLarge(limit) => refused(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            10022,
+            &format!("the body is larger than {limit} bytes"),
+        ),
+    }
+}
+
+/// What somebody is told who is not let in.
+pub(super) fn denied(denied: Denied) -> Response<Bytes> {
+    let (code, message) = match denied {
+        Denied::Missing => (9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers"),
+        Denied::Unknown => (10000, "Authentication error"),
+    };
+    envelope_refusal(StatusCode::UNAUTHORIZED, code, message, ErrorClass::Unsigned)
+}
+
+/// Why a binding does not do what it was asked: a status and a reason phrase, which is all that a Worker sees.
+pub(super) fn binding_refusal(refusal: &Refusal) -> Response<Bytes> {
+    let (status, class, reason) = match refusal {
+        Refusal::Gateway(GatewayError::NoSuchNamespace) => {
+            (StatusCode::BAD_REQUEST, ErrorClass::NotFound, "Namespace not found".to_owned())
+        }
+        Refusal::Gateway(GatewayError::TooManyWrites) => {
+            (StatusCode::TOO_MANY_REQUESTS, ErrorClass::TooManyWrites, "Too Many Requests".into())
+        }
+        Refusal::Gateway(GatewayError::NoSuchKey) => {
+            (StatusCode::NOT_FOUND, ErrorClass::NotFound, "Not Found".to_owned())
+        }
+        Refusal::Gateway(error) => {
+            let (status, _, class) = told(error);
+            (status, class, error.to_string())
+        }
+        Refusal::Malformed(message) => {
+            (StatusCode::BAD_REQUEST, ErrorClass::Refused, message.clone())
+        }
+        Refusal::Method => {
+            (StatusCode::METHOD_NOT_ALLOWED, ErrorClass::Refused, "Method Not Allowed".to_owned())
+        }
+        Refusal::TooLarge(limit) => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorClass::Refused,
+            format!("The body is larger than {limit} bytes."),
+        ),
+    };
+    phrased(refused(status, class), &reason)
+}
+
+/// What a binding is told that is not let in.
+pub(super) fn binding_denied(_: Denied) -> Response<Bytes> {
+    let answer = refused(StatusCode::UNAUTHORIZED, ErrorClass::Unsigned);
+    phrased(answer, "Unauthorized")
+}
+
+/// Gives an answer a reason phrase. What cannot stand in one is left out of it.
+fn phrased(mut response: Response<Bytes>, reason: &str) -> Response<Bytes> {
+    let plain: String = reason.chars().filter(|c| (' '..='~').contains(c)).collect();
+    if let Ok(phrase) = ReasonPhrase::try_from(plain) {
+        response.extensions_mut().insert(phrase);
+    }
+    response
 }
 
 /// A tier's error as the tier protocol tells it. 500 is left to exceptions: a tier that works has other failures.

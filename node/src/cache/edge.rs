@@ -7,7 +7,7 @@ use super::entry::{Entries, Entry};
 use super::flights::Flights;
 use super::{Cache, CacheError, CacheResult, Read, TierAsk, TierError, TierRole};
 use crate::env::{BoxFuture, Timestamp};
-use crate::ids::{Dc, Name};
+use crate::ids::{Dc, Name, Version};
 use crate::safeguards::Safeguard;
 use crate::storage::Found;
 use crate::worker::Ctx;
@@ -35,6 +35,13 @@ pub(super) struct Edge {
 impl Edge {
     pub(super) fn new(bytes_max: u64) -> Self {
         Self { entries: Entries::new(bytes_max), flights: Flights::new() }
+    }
+
+    /// Whether the last that is known of a key here is that it was deleted.
+    pub(super) fn deleted(&self, name: &Name) -> bool {
+        self.entries.peek(name).is_some_and(
+            |entry| matches!(entry.found, Found::Absent(version) if version > Version::ZERO),
+        )
     }
 }
 
@@ -113,6 +120,7 @@ impl Cache {
             self.write_storage(ctx, name, state.clone()).await?;
         }
         self.edge.entries.put(name, Entry::new(state, now, now.after(NEGATIVE_TTL)));
+        self.lists.wrote(&name.namespace);
         Ok(())
     }
 

@@ -93,6 +93,11 @@ impl Entries {
         self.map.get(name)
     }
 
+    /// The same, without counting as a use.
+    pub(super) fn peek(&self, name: &Name) -> Option<Arc<Entry>> {
+        self.map.peek(name)
+    }
+
     /// Puts an entry there unless a newer version is; returns what is there then.
     pub(super) fn put(&self, name: &Name, entry: Entry) -> Arc<Entry> {
         let _one_at_a_time = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@
 mod edge;
 mod entry;
 mod flights;
+mod list;
 pub mod placement;
 mod purge;
 mod tier;
@@ -21,7 +22,7 @@ pub use purge::{PurgeBatch, PurgeEntry};
 use crate::config::{Config, Limits, Members};
 use crate::env::{BoxFuture, NodeEnv};
 use crate::ids::{Dc, Name, Peer, Region};
-use crate::storage::{Found, Storage, StorageError};
+use crate::storage::{Found, Storage, StorageError, StoreError};
 use crate::telemetry::trace::Attribute;
 use crate::telemetry::{Lifecycle, Metrics, TraceContext};
 use crate::worker::Ctx;
@@ -157,6 +158,7 @@ pub struct Cache {
     control: Option<Peer>,
     metrics: Arc<Metrics>,
     edge: edge::Edge,
+    lists: list::Lists,
     tier: tier::Tier,
     purges: purge::Purges,
     suspects: Arc<dyn Suspects>,
@@ -201,6 +203,7 @@ impl Cache {
         Arc::new(Self {
             region,
             edge: edge::Edge::new(parts.limits.edge_cache_bytes),
+            lists: list::Lists::new(),
             tier: tier::Tier::new(parts.limits.tier_cache_bytes),
             purges: purge::Purges::new(&parts.env),
             dc: parts.dc,
@@ -296,6 +299,24 @@ impl Cache {
             ctx.spawn_beside(self.env.tasks.as_ref(), work);
         }
         Ok(answer.found)
+    }
+
+    /// Goes on comparing the stores, from a name of an object on; where to go on after that. A key that they differed in is
+    /// purged: caches may hold the older of the two. `None` at the end.
+    pub async fn crawl(
+        self: &Arc<Self>,
+        config: &Config,
+        after: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let crawled = self.storage.crawl(after, self.env.clock.now()).await?;
+        self.metrics.crawled(&crawled);
+        for repaired in &crawled.repaired {
+            self.metrics.repairs.inc();
+            for work in self.purge_under(config, &repaired.name, repaired.version) {
+                self.env.tasks.spawn(work);
+            }
+        }
+        Ok(crawled.next)
     }
 
     /// Writes to storage and purges the key everywhere, whatever road the write took.

@@ -13,7 +13,8 @@ use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 use super::Cache;
-use crate::env::{NodeEnv, Stream, Timestamp};
+use crate::config::Config;
+use crate::env::{BoxFuture, NodeEnv, Stream, Timestamp};
 use crate::ids::{Dc, Name, Namespace, Version};
 use crate::worker::Ctx;
 
@@ -136,10 +137,23 @@ impl Marks {
 impl Cache {
     /// Sends a purge of a key to everyone who may hold it. Returns at once; delivery goes on behind until it succeeds.
     pub(super) fn purge(self: &Arc<Self>, ctx: &Arc<Ctx>, name: &Name, version: Version) {
-        if !ctx.config.snapshot.enrolled.contains(&name.namespace) {
-            return;
+        for work in self.purge_under(&ctx.config, name, version) {
+            ctx.spawn_beside(self.env.tasks.as_ref(), work);
         }
-        for holder in ctx.config.placement.holders(name) {
+    }
+
+    /// The same under a configuration; the deliveries that have to be begun.
+    pub(super) fn purge_under(
+        self: &Arc<Self>,
+        config: &Config,
+        name: &Name,
+        version: Version,
+    ) -> Vec<BoxFuture<()>> {
+        let mut deliveries: Vec<BoxFuture<()>> = Vec::new();
+        if !config.snapshot.enrolled.contains(&name.namespace) {
+            return deliveries;
+        }
+        for holder in config.placement.holders(name) {
             if *holder == self.dc {
                 self.accept_purge(name, version);
                 continue;
@@ -158,10 +172,10 @@ impl Cache {
             }
             if !std::mem::replace(&mut outbox.sending, true) {
                 let (this, holder) = (self.clone(), holder.clone());
-                let work = Box::pin(async move { this.deliver(&holder).await });
-                ctx.spawn_beside(self.env.tasks.as_ref(), work);
+                deliveries.push(Box::pin(async move { this.deliver(&holder).await }));
             }
         }
+        deliveries
     }
 
     /// Takes purges from another data center.

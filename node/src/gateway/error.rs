@@ -9,6 +9,66 @@ pub enum GatewayError {
     /// The namespace does not exist: ask for one that does.
     #[error("namespace not found")]
     NoSuchNamespace,
+    /// The id has not the form of one.
+    #[error(
+        "could not parse UUID from request's namespace_id: 'uuid: incorrect UUID length: {length}'"
+    )]
+    NoNamespaceId {
+        /// Of what was given, in bytes.
+        length: usize,
+    },
+    /// The namespace is part of the node's configuration: change it there.
+    #[error("the namespace is configured and cannot be changed")]
+    NamespaceConfigured,
+    /// Choose another title.
+    #[error("a namespace with this account ID and title already exists")]
+    TitleTaken,
+    /// Give it a title.
+    #[error("a title is required")]
+    NoTitle,
+    /// Use a shorter title.
+    #[error("the title is longer than {limit} characters")]
+    TitleTooLong {
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Delete one first.
+    #[error("an account has at most {limit} namespaces")]
+    TooManyNamespaces {
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Give metadata as JSON.
+    #[error("metadata must be valid json")]
+    MetadataNotJson,
+    /// Store less with the key.
+    #[error("Metadata length of {length} exceeds limit of {limit}.")]
+    MetadataTooLarge {
+        /// Of the JSON text, in bytes.
+        length: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Ask for fewer keys, or for one at least.
+    #[error("Invalid key_count_limit of {asked}. Please specify an integer less than {limit}.")]
+    ListLimit {
+        /// What was asked for.
+        asked: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Use a cursor as it was given out.
+    #[error("invalid cursor")]
+    NoCursor,
+    /// Ask for fewer keys at once.
+    #[error("You can request a maximum of {limit} keys")]
+    TooManyKeys {
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Ask for one at least.
+    #[error("You must request a minimum of 1 key")]
+    NoKeys,
     /// There is no such key, or no longer.
     #[error("key not found")]
     NoSuchKey,

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use indexmap::IndexSet;
 use rustc_hash::FxBuildHasher;
 
-use super::GatewayError;
+use super::{GatewayError, ListAsk};
 use crate::cache::Ttl;
 use crate::config::Limits;
 use crate::env::Timestamp;
@@ -24,14 +25,45 @@ pub enum Expiration {
     In(u64),
 }
 
-pub(super) fn key(limits: &Limits, key: &str) -> Result<(), GatewayError> {
+/// Keys on one page of a list.
+pub(super) const LIST_KEYS_MAX: usize = 1_000;
+
+pub(super) fn key(bytes_max: usize, key: &str) -> Result<(), GatewayError> {
     if matches!(key, "" | "." | "..") {
         return Err(GatewayError::KeyNotAllowed);
     }
-    if key.len() > limits.key_bytes_max {
-        return Err(GatewayError::KeyTooLong { length: key.len(), limit: limits.key_bytes_max });
+    if key.len() > bytes_max {
+        return Err(GatewayError::KeyTooLong { length: key.len(), limit: bytes_max });
     }
     Ok(())
+}
+
+pub(super) fn list(limits: &Limits, ask: &ListAsk) -> Result<(), GatewayError> {
+    if ask.prefix.len() > limits.key_bytes_max {
+        let (length, limit) = (ask.prefix.len(), limits.key_bytes_max);
+        return Err(GatewayError::KeyTooLong { length, limit });
+    }
+    if ask.limit == 0 || ask.limit > LIST_KEYS_MAX {
+        return Err(GatewayError::ListLimit { asked: ask.limit, limit: LIST_KEYS_MAX });
+    }
+    Ok(())
+}
+
+/// Metadata that may be stored: JSON, not too long; `null` is none.
+pub(super) fn metadata(
+    limits: &Limits,
+    metadata: Option<Bytes>,
+) -> Result<Option<Bytes>, GatewayError> {
+    let Some(metadata) = metadata else { return Ok(None) };
+    let text = metadata.trim_ascii();
+    if serde_json::from_slice::<serde::de::IgnoredAny>(text).is_err() {
+        return Err(GatewayError::MetadataNotJson);
+    }
+    if text.len() > limits.metadata_bytes_max {
+        let (length, limit) = (text.len(), limits.metadata_bytes_max);
+        return Err(GatewayError::MetadataTooLarge { length, limit });
+    }
+    Ok((text != b"null").then(|| metadata.slice_ref(text)))
 }
 
 pub(super) fn value(limits: &Limits, value: &[u8]) -> Result<(), GatewayError> {
@@ -117,13 +149,13 @@ mod tests {
     #[test]
     fn keys_and_values_are_accepted_up_to_their_limit() {
         let limits = Limits::default();
-        assert_eq!(key(&limits, &"k".repeat(512)), Ok(()));
+        assert_eq!(key(512, &"k".repeat(512)), Ok(()));
         assert_eq!(
-            key(&limits, &"é".repeat(257)),
+            key(512, &"é".repeat(257)),
             Err(GatewayError::KeyTooLong { length: 514, limit: 512 })
         );
         for name in ["", ".", ".."] {
-            assert_eq!(key(&limits, name), Err(GatewayError::KeyNotAllowed));
+            assert_eq!(key(512, name), Err(GatewayError::KeyNotAllowed));
         }
         let megabytes = |bytes: usize| vec![0; 25 * 1024 * 1024 + bytes];
         assert_eq!(value(&limits, &megabytes(0)), Ok(()));

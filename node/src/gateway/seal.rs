@@ -1,18 +1,32 @@
 //! Sealing: AES-256-GCM over a value, bound to its key and version.
 //!
-//! Sealed bytes are `key id (1) ‖ nonce (12) ‖ ciphertext ‖ tag (16)`. The namespace, key and version are authenticated with
-//! them, so a value that is moved to another key or passed off as another write does not open. Nonces come from a stream
-//! named by the node's life: a restarted node must not draw the same ones again.
+//! Sealed bytes are `ciphertext ‖ tag (16) ‖ nonce (12) ‖ key id (1)`: what is added stands at the end, so that a value of
+//! 25 MiB is sealed in the buffer that it came in. The namespace, key, version and part (value or metadata) are
+//! authenticated with them, so what is moved to another key or passed off as another write does not open. Nonces come from a
+//! stream named by the node's life: a restarted node must not draw the same ones again.
 
-use aes_gcm::aead::{Aead, KeyInit, Payload};
-use aes_gcm::{Aes256Gcm, Nonce};
-use bytes::Bytes;
+use aes_gcm::aead::inout::InOutBuf;
+use aes_gcm::aead::{AeadInOut, KeyInit};
+use aes_gcm::{Aes256Gcm, Nonce, Tag};
+use bytes::{Bytes, BytesMut};
 
 use crate::env::Stream;
 use crate::ids::{Name, Version};
 
 const KEY_ID_BYTES: usize = 1;
 const NONCE_BYTES: usize = 12;
+const TAG_BYTES: usize = 16;
+/// What sealing adds.
+pub const SEAL_BYTES: usize = TAG_BYTES + NONCE_BYTES + KEY_ID_BYTES;
+
+/// What of a write is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The value.
+    Value,
+    /// The metadata.
+    Metadata,
+}
 
 /// Why something could not be sealed or opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,43 +52,68 @@ impl Sealer {
         Self { keys, nonces }
     }
 
-    /// Seals a value for a key and version.
-    pub fn seal(&self, name: &Name, version: Version, plain: &[u8]) -> Result<Bytes, SealError> {
+    /// Seals a part of a write. Bytes that nobody else holds are sealed where they are.
+    pub fn seal(
+        &self,
+        (name, version, part): (&Name, Version, Part),
+        plain: Bytes,
+    ) -> Result<Bytes, SealError> {
         let (id, key) = self.keys.last().ok_or(SealError::NoKey)?;
         let mut nonce = [0; NONCE_BYTES];
         self.nonces.fill(&mut nonce);
-        let aad = bound_to(name, version);
-        let sealed = key
-            .encrypt(&Nonce::from(nonce), Payload { msg: plain, aad: &aad })
+        let mut bytes = plain.try_into_mut().unwrap_or_else(|shared| {
+            let mut own = BytesMut::with_capacity(shared.len() + SEAL_BYTES);
+            own.extend_from_slice(&shared);
+            own
+        });
+        let tag = key
+            .encrypt_inout_detached(
+                &Nonce::from(nonce),
+                &bound_to(name, version, part),
+                InOutBuf::from(&mut bytes[..]),
+            )
             .map_err(|_| SealError::Damaged)?;
-        let mut bytes = Vec::with_capacity(KEY_ID_BYTES + NONCE_BYTES + sealed.len());
-        bytes.push(*id);
+        bytes.extend_from_slice(&tag);
         bytes.extend_from_slice(&nonce);
-        bytes.extend_from_slice(&sealed);
-        Ok(Bytes::from(bytes))
+        bytes.extend_from_slice(&[*id]);
+        Ok(bytes.freeze())
     }
 
-    /// Opens what [`Self::seal`] made for the same key and version; anything else is an error, never other bytes.
-    pub fn unseal(&self, name: &Name, version: Version, sealed: &[u8]) -> Result<Bytes, SealError> {
-        let (id, rest) = sealed.split_first().ok_or(SealError::Damaged)?;
-        let (nonce, msg) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Damaged)?;
+    /// Opens what [`Self::seal`] made for the same key, version and part; anything else is an error, never other bytes.
+    pub fn unseal(
+        &self,
+        (name, version, part): (&Name, Version, Part),
+        sealed: &[u8],
+    ) -> Result<Bytes, SealError> {
+        let (id, rest) = sealed.split_last().ok_or(SealError::Damaged)?;
+        let (rest, nonce) = rest.split_last_chunk::<NONCE_BYTES>().ok_or(SealError::Damaged)?;
+        let (text, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(SealError::Damaged)?;
         let (_, key) = self.keys.iter().find(|(known, _)| known == id).ok_or(SealError::NoKey)?;
-        let aad = bound_to(name, version);
-        key.decrypt(&Nonce::from(*nonce), Payload { msg, aad: &aad })
-            .map(Bytes::from)
-            .map_err(|_| SealError::Damaged)
+        let mut plain = BytesMut::from(text);
+        key.decrypt_inout_detached(
+            &Nonce::from(*nonce),
+            &bound_to(name, version, part),
+            InOutBuf::from(&mut plain[..]),
+            &Tag::from(*tag),
+        )
+        .map_err(|_| SealError::Damaged)?;
+        Ok(plain.freeze())
     }
 }
 
 /// The lengths keep two different names from having the same bytes.
-fn bound_to(name: &Name, version: Version) -> Vec<u8> {
+fn bound_to(name: &Name, version: Version, part: Part) -> Vec<u8> {
     let (namespace, key) = (name.namespace.as_str().as_bytes(), name.key.as_bytes());
-    let mut bytes = Vec::with_capacity(namespace.len() + key.len() + 20);
+    let mut bytes = Vec::with_capacity(namespace.len() + key.len() + 21);
     bytes.extend_from_slice(&(namespace.len() as u64).to_le_bytes());
     bytes.extend_from_slice(namespace);
     bytes.extend_from_slice(key);
     bytes.extend_from_slice(&version.at_us.to_le_bytes());
     bytes.extend_from_slice(&version.tie.to_le_bytes());
+    bytes.push(match part {
+        Part::Value => b'v',
+        Part::Metadata => b'm',
+    });
     bytes
 }
 
@@ -101,40 +140,46 @@ mod tests {
         Name::new("ns".into(), "key")
     }
 
+    fn value(name: &Name, version: Version) -> (&Name, Version, Part) {
+        (name, version, Part::Value)
+    }
+
     proptest! {
         #[test]
         fn what_is_sealed_opens_and_one_flipped_bit_does_not(plain: Vec<u8>, at: prop::sample::Index, bit in 0u8..8) {
             let sealer = sealer(&[(1, [7; 32])]);
-            let sealed = sealer.seal(&name(), VERSION, &plain).unwrap();
-            prop_assert_eq!(sealer.unseal(&name(), VERSION, &sealed).unwrap(), plain);
+            let sealed = sealer.seal(value(&name(), VERSION), plain.clone().into()).unwrap();
+            prop_assert_eq!(sealer.unseal(value(&name(), VERSION), &sealed).unwrap(), plain.clone());
             let mut damaged = sealed.to_vec();
             damaged[at.index(sealed.len())] ^= 1u8 << bit;
-            prop_assert!(sealer.unseal(&name(), VERSION, &damaged).is_err());
+            prop_assert!(sealer.unseal(value(&name(), VERSION), &damaged).is_err());
         }
 
         #[test]
         fn any_bytes_are_an_error_and_never_a_value(bytes: Vec<u8>) {
-            prop_assert!(sealer(&[(1, [7; 32])]).unseal(&name(), VERSION, &bytes).is_err());
+            prop_assert!(sealer(&[(1, [7; 32])]).unseal(value(&name(), VERSION), &bytes).is_err());
         }
     }
 
     #[test]
     fn a_value_opens_only_for_its_key_and_version() {
         let sealer = sealer(&[(1, [7; 32])]);
-        let sealed = sealer.seal(&name(), VERSION, b"x").unwrap();
+        let sealed = sealer.seal(value(&name(), VERSION), "x".into()).unwrap();
         let other = Name::new("ns".into(), "other");
-        assert_eq!(sealer.unseal(&other, VERSION, &sealed), Err(SealError::Damaged));
+        assert_eq!(sealer.unseal(value(&other, VERSION), &sealed), Err(SealError::Damaged));
         let later = Version { at_us: 2, tie: 2 };
-        assert_eq!(sealer.unseal(&name(), later, &sealed), Err(SealError::Damaged));
+        assert_eq!(sealer.unseal(value(&name(), later), &sealed), Err(SealError::Damaged));
+        let metadata = (&name(), VERSION, Part::Metadata);
+        assert_eq!(sealer.unseal(metadata, &sealed), Err(SealError::Damaged));
     }
 
     #[test]
     fn a_new_key_seals_and_the_old_one_still_opens() {
         let old = sealer(&[(1, [7; 32])]);
         let both = sealer(&[(1, [7; 32]), (2, [8; 32])]);
-        let sealed = old.seal(&name(), VERSION, b"x").unwrap();
-        assert_eq!(both.unseal(&name(), VERSION, &sealed).unwrap(), "x");
-        let newer = both.seal(&name(), VERSION, b"x").unwrap();
-        assert_eq!(old.unseal(&name(), VERSION, &newer), Err(SealError::NoKey));
+        let sealed = old.seal(value(&name(), VERSION), "x".into()).unwrap();
+        assert_eq!(both.unseal(value(&name(), VERSION), &sealed).unwrap(), "x");
+        let newer = both.seal(value(&name(), VERSION), "x".into()).unwrap();
+        assert_eq!(old.unseal(value(&name(), VERSION), &newer), Err(SealError::NoKey));
     }
 }

@@ -32,6 +32,8 @@ const NAMESPACE: &str = "0f2ac74b498b48028cb68387c421e279";
 const STORES: [&str; 2] = ["store-a", "store-b"];
 /// An isolate keeps state of its own; with a few of them a developer sees what that means.
 const ISOLATES: usize = 4;
+/// Where stores are kept: a hundred thousand keys are compared in a quarter of an hour.
+const CRAWL_KEYS_PER_S: u32 = 100;
 
 /// What the command line says.
 #[derive(Debug)]
@@ -64,7 +66,7 @@ pub(super) fn setup(options: &Options) -> Result<Setup, Failure> {
     };
     let [rest, binding, admin] = options.listen.clone();
     Ok(Setup {
-        config: config(&keys, options.token.as_deref()),
+        config: config(&keys, options),
         network,
         chance,
         intakes: None,
@@ -79,7 +81,7 @@ pub(super) fn setup(options: &Options) -> Result<Setup, Failure> {
     })
 }
 
-fn config(keys: &Keys, token: Option<&str>) -> NodeConfig {
+fn config(keys: &Keys, options: &Options) -> NodeConfig {
     let member = Member { region: Region::from(LOCAL), regional_weight: 0, upper_weight: 0 };
     let pipeline = vec![PipelineEntry { weight: 1, build: Build::current() }];
     let about = NamespaceAbout { class: "dev".into(), title: "dev".to_owned(), account: None };
@@ -97,8 +99,12 @@ fn config(keys: &Keys, token: Option<&str>) -> NodeConfig {
         secret: keys.secret.as_slice().into(),
         sealing_keys: vec![(1, keys.sealing)],
         namespaces: Arc::new([(Namespace::from(NAMESPACE), about)].into_iter().collect()),
-        tokens: token.map(|token| Token::new(token, Vec::new())).into_iter().collect(),
-        limits: Limits::default(),
+        tokens: options.token.iter().map(|token| Token::new(token, Vec::new())).collect(),
+        // Stores in memory begin and end together. Those on disk may differ after a crash.
+        limits: Limits {
+            crawl_keys_per_s: if options.data.is_some() { CRAWL_KEYS_PER_S } else { 0 },
+            ..Limits::default()
+        },
         initial: Snapshot {
             revision: 1,
             new_backend: true,
@@ -121,6 +127,10 @@ pub(super) fn banner(bound: &Bound, token: Option<&str>) -> String {
         token.map(|token| format!(" -H {}", quoted(&format!("Authorization: Bearer {token}"))));
     let auth = auth.unwrap_or_default();
     let secret = quoted(token.unwrap_or("any"));
+    let inject = token.map(|token| {
+        format!(", (name = \"authorization\", value = {:?})", format!("Bearer {token}"))
+    });
+    let inject = inject.unwrap_or_default();
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write!(
@@ -137,7 +147,7 @@ CLOUDFLARE_ACCOUNT_ID={ACCOUNT} WRANGLER_SEND_METRICS=false \
 wrangler kv key put --remote --namespace-id {NAMESPACE} greeting hello
 
 workerd   (name = \"kv\", external = (address = \"{binding}\", http = (injectRequestHeaders = \
-[(name = \"cf-kv-namespace\", value = \"{NAMESPACE}\")])))
+[(name = \"cf-kv-namespace\", value = \"{NAMESPACE}\"){inject}])))
           and the binding (name = \"KV\", kvNamespace = \"kv\")
 "
     );

@@ -99,6 +99,7 @@ pub(super) async fn node(
     let node =
         Node::start(setup.config, env).map_err(|error| Failure::refused(error.to_string()))?;
     network.know(own, &node);
+    let lasting = tasks.running();
 
     let server = Server::new(setup.limits);
     for (kind, socket) in sockets {
@@ -109,7 +110,7 @@ pub(super) async fn node(
     signals.next().await;
     let finish = async {
         server.close().await;
-        tasks.drained(BESIDE).await;
+        tasks.drained(lasting, BESIDE).await;
         for store in &setup.stores {
             store.close().await?;
         }

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use kv_store::{DirectoryStore, MemoryStore, Objects, serve_plain};
+use http::{Response, StatusCode};
+use kv_store::{DirectoryStore, MemoryStore, Objects, PlainStore};
 
 use super::Service;
 use super::exit::Failure;
@@ -46,7 +46,7 @@ impl EmbeddedStore {
             Box::pin(async move {
                 match objects {
                     None => bare(StatusCode::SERVICE_UNAVAILABLE),
-                    Some(objects) => answer(objects, request).await,
+                    Some(objects) => PlainStore::new(objects).serve(request).await,
                 }
             })
         })
@@ -66,14 +66,6 @@ impl EmbeddedStore {
         let closed = tokio::task::spawn_blocking(move || drop(objects)).await;
         closed.map_err(|error| Failure::failed(format!("cannot close the store: {error}")))
     }
-}
-
-async fn answer(objects: Arc<dyn Objects>, request: Request<Bytes>) -> Response<Bytes> {
-    if !objects.blocks() {
-        return serve_plain(&*objects, request);
-    }
-    let answer = tokio::task::spawn_blocking(move || serve_plain(&*objects, request)).await;
-    answer.unwrap_or_else(|_| bare(StatusCode::INTERNAL_SERVER_ERROR))
 }
 
 fn bare(status: StatusCode) -> Response<Bytes> {

@@ -30,10 +30,11 @@ impl TokioTasks {
         running.len()
     }
 
-    /// Waits until none is left, but no longer than `limit`: a retry against a peer that is gone may never end.
-    pub(super) async fn drained(&self, limit: Duration) {
+    /// Waits until no more than `lasting` are left, but no longer than `limit`: a retry against a peer that is gone may
+    /// never end. Lasting are those that go on for as long as the node does, such as the crawler.
+    pub(super) async fn drained(&self, lasting: usize, limit: Duration) {
         let look = async {
-            while self.running() > 0 {
+            while self.running() > lasting {
                 tokio::time::sleep(LOOK).await;
             }
         };

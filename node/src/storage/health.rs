@@ -1,6 +1,6 @@
 //! Which stores are known to be down.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::object_store::StoreError;
@@ -20,17 +20,6 @@ pub(super) struct Health {
     failures: AtomicU32,
     probe_at_us: AtomicU64,
     recovered_at_us: AtomicU64,
-    waiting: AtomicUsize,
-}
-
-/// A write that waits for a store; gives its place back when dropped.
-#[derive(Debug)]
-pub(super) struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Health {
@@ -55,12 +44,6 @@ impl Health {
     pub(super) fn recovering(&self, now: Timestamp) -> bool {
         let at = Timestamp(self.recovered_at_us.load(Ordering::Relaxed));
         at != Timestamp::default() && now.since(at) < RECOVERY
-    }
-
-    /// A place among the writes that wait for the store; `None` where there is none.
-    pub(super) fn wait_for_retry(&self, most: usize) -> Option<Waiting<'_>> {
-        let waiting = Waiting(&self.waiting);
-        (self.waiting.fetch_add(1, Ordering::Relaxed) < most).then_some(waiting)
     }
 
     /// Takes note of how a request went.

@@ -3,18 +3,23 @@
 //! This room knows objects and versions. It knows no tiers: what it finds out after the answer ([`Repaired`]) it hands to
 //! its caller, and the cache purges. Start with [`Storage::read`].
 
+mod crawler;
 mod health;
 mod layout;
+mod list;
 mod object_store;
 mod plain;
+mod queue;
 mod replicated;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use crawler::{Crawled, STEP_KEYS};
 pub use layout::objects_of;
 pub(crate) use layout::{from_object, to_object, unhex};
+pub use list::{ListRange, Listed, Page};
 pub use object_store::{ObjectStore, StoreError, StoredObject, Written};
 pub use plain::PlainStore;
 pub use replicated::{ReadAnswer, Storage, WriteAnswer};

@@ -77,8 +77,8 @@ pub trait ObjectStore: Send + Sync {
         content: StoredObject,
         trace: TraceContext,
     ) -> BoxFuture<Result<Written, StoreError>>;
-    /// Removes an object, whatever its version; one that is not there is removed.
-    fn delete(&self, object: &str) -> BoxFuture<Result<(), StoreError>>;
+    /// Removes an object unless what the store holds is newer than a version; one that is not there is removed.
+    fn delete(&self, object: &str, up_to: Version) -> BoxFuture<Result<(), StoreError>>;
     /// Names under a prefix, in byte order, after a name.
     fn list(
         &self,

@@ -107,12 +107,14 @@ impl ObjectStore for PlainStore {
         })
     }
 
-    fn delete(&self, object: &str) -> BoxFuture<Result<(), StoreError>> {
-        let call =
-            self.call(request(Method::DELETE, plain::object_path(object)).body(Bytes::new()));
+    fn delete(&self, object: &str, up_to: Version) -> BoxFuture<Result<(), StoreError>> {
+        let delete = request(Method::DELETE, plain::object_path(object))
+            .header(plain::VERSION, up_to.encode())
+            .body(Bytes::new());
+        let call = self.call(delete);
         Box::pin(async move {
             match call.await?.status() {
-                StatusCode::OK => Ok(()),
+                StatusCode::OK | StatusCode::PRECONDITION_FAILED => Ok(()),
                 _ => Err(StoreError::Failed),
             }
         })

@@ -2,32 +2,35 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::{Either, join, join_all, select};
 
 use super::health::Health;
 use super::layout;
-use super::object_store::{ObjectStore, StoreError, Written};
-use super::{Found, Repaired, StorageError};
+use super::object_store::{ObjectStore, StoreError, StoredObject, Written};
+use super::queue::Behind;
+use super::{Found, Repaired, Sealed, StorageError};
 use crate::env::{BoxFuture, NodeEnv};
-use crate::ids::Name;
+use crate::ids::{Name, Version};
 use crate::telemetry::trace::Attribute;
 use crate::telemetry::{Metrics, Stage, TraceContext};
 
-/// How often a store that missed a write is tried again.
-const WRITE_RETRY_PAUSE: Duration = Duration::from_secs(5);
-/// So many writes may wait for a store; what comes on top is left to the repair of a later read.
-const WRITES_WAITING_MAX: usize = 10_000;
 /// A key has one index object; more are left behind by changes of its expiration, a few at the most.
 const INDEX_OBJECTS_MAX: usize = 16;
+
+/// One store and what this node knows of it.
+struct Replica {
+    store: Arc<dyn ObjectStore>,
+    health: Health,
+    behind: Behind,
+}
 
 /// One or two stores as one.
 #[derive(Clone)]
 pub struct Storage {
-    stores: Arc<[(Arc<dyn ObjectStore>, Health)]>,
-    env: NodeEnv,
-    metrics: Arc<Metrics>,
+    stores: Arc<[Replica]>,
+    pub(super) env: NodeEnv,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// What a read answers at once, and what it still does.
@@ -56,7 +59,12 @@ struct Said {
 impl Storage {
     /// Storage over one or two stores.
     pub fn new(stores: Vec<Arc<dyn ObjectStore>>, env: NodeEnv, metrics: Arc<Metrics>) -> Self {
-        let stores = stores.into_iter().map(|store| (store, Health::default())).collect();
+        let replica = |store: Arc<dyn ObjectStore>| Replica {
+            behind: Behind::new(env.chance.stream(&format!("catch-up/{}", store.peer()))),
+            health: Health::default(),
+            store,
+        };
+        let stores = stores.into_iter().map(replica).collect();
         Self { stores, env, metrics }
     }
 
@@ -85,7 +93,8 @@ impl Storage {
             Either::Right((first, rest)) => (first, (1, 0), rest),
         };
         // A store that has only just come back may still lack what was written meanwhile.
-        let trusted = !self.stores[fast].1.recovering(self.env.clock.now());
+        let trusted = !self.stores[fast].health.recovering(self.env.clock.now())
+            && !self.stores[fast].behind.holds(name);
         if let Ok(found @ Found::Value(_)) = &first
             && trusted
         {
@@ -118,14 +127,9 @@ impl Storage {
         };
         let Some(other) = asked.next() else {
             let written = one.await.map_err(|_| StorageError::Unavailable)?;
-            let this = self.clone();
-            let name = name.clone();
+            let (this, name) = (self.clone(), name.clone());
             return Ok(WriteAnswer {
-                rest: Box::pin(async move {
-                    if written == Written::Stored {
-                        this.index(0, &name, &state, trace).await;
-                    }
-                }),
+                rest: Box::pin(async move { this.tidy(0, &name, (written, &state), trace).await }),
             });
         };
         let (first, (fast, slow), rest) = match select(one, other).await {
@@ -142,16 +146,10 @@ impl Storage {
         let (this, name) = (self.clone(), name.clone());
         Ok(WriteAnswer {
             rest: Box::pin(async move {
-                // Where a newer write won, the index is that one's.
-                if written == Written::Stored {
-                    this.index(taken, &name, &state, trace).await;
-                }
-                let other = match rest.await {
-                    Err(_) => this.put_again(open, &name, &state, trace).await,
-                    written => written.ok(),
-                };
-                if other == Some(Written::Stored) {
-                    this.index(open, &name, &state, trace).await;
+                this.tidy(taken, &name, (written, &state), trace).await;
+                match rest.await {
+                    Ok(written) => this.tidy(open, &name, (written, &state), trace).await,
+                    Err(_) => this.catch_up(open, &name).await,
                 }
             }),
         })
@@ -159,14 +157,9 @@ impl Storage {
 
     fn fetch(&self, store: usize, object: &str, stage: &Stage) -> BoxFuture<Copy> {
         let here = self.at_store("store.get", store, stage);
-        let get = self.stores[store].0.get(object, here.context());
+        let get = self.stores[store].store.get(object, here.context());
         let asked = self.ask(store, "get", get);
-        Box::pin(async move {
-            match here.ended(asked.await)? {
-                Some(object) => layout::from_object(object),
-                None => Ok(Found::Absent(crate::ids::Version::ZERO)),
-            }
-        })
+        Box::pin(async move { state_of(here.ended(asked.await)) })
     }
 
     /// A write as a stage of the request that waits for it.
@@ -178,14 +171,58 @@ impl Storage {
 
     fn at_store(&self, what: &'static str, store: usize, stage: &Stage) -> Stage {
         let mut here = stage.beside(what);
-        here.attribute("relapse.store", Attribute::Peer(self.stores[store].0.peer().clone()));
+        here.attribute("relapse.store", Attribute::Peer(self.stores[store].store.peer().clone()));
         here
     }
 
+    /// Writes the value object and, beside it, the index object: a key that is acknowledged can be listed.
     fn put(&self, store: usize, name: &Name, state: &Found, trace: TraceContext) -> Rest {
         let (object, content) = (layout::value_object(name), layout::to_object(state));
-        let put = self.stores[store].0.put(&object, content, trace);
-        Box::pin(self.ask(store, "put", put))
+        let put = self.ask(store, "put", self.stores[store].store.put(&object, content, trace));
+        match state {
+            Found::Value(sealed) => {
+                let index = self.put_index(store, name, sealed, trace);
+                // What fails of the index a listing finds out, and the crawler mends.
+                Box::pin(async move { join(put, index).await.0 })
+            }
+            Found::Absent(_) => Box::pin(put),
+        }
+    }
+
+    pub(super) fn put_index(
+        &self,
+        store: usize,
+        name: &Name,
+        sealed: &Sealed,
+        trace: TraceContext,
+    ) -> Rest {
+        let content = StoredObject {
+            version: sealed.version,
+            meta: String::new(),
+            body: bytes::Bytes::new(),
+        };
+        self.stores[store].store.put(&layout::index_object(name, sealed), content, trace)
+    }
+
+    /// How many stores there are.
+    pub(super) fn stores(&self) -> usize {
+        self.stores.len()
+    }
+
+    /// Names in a store; once more where that fails.
+    pub(super) async fn ask_list(
+        &self,
+        store: usize,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let list = || self.ask(store, "list", self.stores[store].store.list(prefix, after, limit));
+        match list().await {
+            Err(StoreError::KnownDown) => Err(StoreError::KnownDown),
+            Err(_) => list().await,
+            names => names,
+        }
     }
 
     /// Asks a store unless it is known to be down, and takes note of how that went.
@@ -197,9 +234,9 @@ impl Storage {
     ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T> {
         let this = self.clone();
         async move {
-            let (object_store, health) = &this.stores[store];
+            let Replica { store: object_store, health, .. } = &this.stores[store];
             // Where no other store is up either, asking is better than knowing.
-            let another = this.stores.iter().any(|(_, health)| !health.is_down());
+            let another = this.stores.iter().any(|replica| !replica.health.is_down());
             let admitted = !another || health.admits(this.env.clock.now());
             let outcome = if admitted { call.await } else { Err(StoreError::KnownDown) };
             health.observe(&outcome, this.env.clock.now());
@@ -295,57 +332,107 @@ impl Storage {
         behind: usize,
         trace: TraceContext,
     ) -> bool {
-        let repaired = self.put(behind, name, newest, trace).await == Ok(Written::Stored);
-        if repaired {
-            self.index(behind, name, newest, trace).await;
-        }
-        repaired
+        let Ok(written) = self.put(behind, name, newest, trace).await else {
+            self.catch_up(behind, name).await;
+            return false;
+        };
+        self.tidy(behind, name, (written, newest), trace).await;
+        written == Written::Stored
     }
 
-    /// Tries a write again on a store that missed it, until that takes it; `None` where too many wait already.
-    async fn put_again(
+    /// What every store has of a key; `None` where one of them cannot say.
+    pub(super) async fn copies(&self, name: &Name, trace: TraceContext) -> Option<Vec<Found>> {
+        let object = layout::value_object(name);
+        let gets = (0..self.stores.len()).map(|store| {
+            let get = self.stores[store].store.get(&object, trace);
+            self.ask(store, "get", get)
+        });
+        join_all(gets).await.into_iter().map(|copy| state_of(copy).ok()).collect()
+    }
+
+    /// Writes the newest of a key's states to every store that has an older one; that state, or `None` where a store did not
+    /// take it.
+    pub(super) async fn level_out(
+        &self,
+        name: &Name,
+        copies: &[Found],
+        trace: TraceContext,
+    ) -> Option<Found> {
+        let newest = copies.iter().max_by_key(|copy| copy.version())?;
+        for (store, copy) in copies.iter().enumerate() {
+            if copy.version() < newest.version() {
+                let written = self.put(store, name, newest, trace).await.ok()?;
+                self.tidy(store, name, (written, newest), trace).await;
+            }
+        }
+        Some(newest.clone())
+    }
+
+    /// The keys that a store is behind with.
+    pub(super) fn behind(&self, store: usize) -> &Behind {
+        &self.stores[store].behind
+    }
+
+    /// Removes an object from a store unless what that holds is newer.
+    pub(super) async fn ask_delete(
+        &self,
+        store: usize,
+        object: &str,
+        up_to: Version,
+    ) -> Result<(), StoreError> {
+        self.ask(store, "delete", self.stores[store].store.delete(object, up_to)).await
+    }
+
+    /// Removes the index objects that a write left behind: those of the values before it, or, where a newer write had won,
+    /// its own.
+    async fn tidy(
         &self,
         store: usize,
         name: &Name,
-        state: &Found,
+        (written, state): (Written, &Found),
         trace: TraceContext,
-    ) -> Option<Written> {
-        let (_, health) = &self.stores[store];
-        let _place = health.wait_for_retry(WRITES_WAITING_MAX)?;
-        loop {
-            self.env.clock.sleep(WRITE_RETRY_PAUSE).await;
-            if let Ok(written) = self.put(store, name, state, trace).await {
-                return Some(written);
-            }
+    ) {
+        match written {
+            Written::Stored => self.keep_index(store, name, state).await,
+            Written::NotNewer => self.mend_index(store, name, trace).await,
         }
     }
 
-    /// Makes a store's index say what its value object says. What fails here the crawler mends.
-    async fn index(&self, store: usize, name: &Name, state: &Found, trace: TraceContext) {
-        let store = &self.stores[store].0;
+    /// Makes a store's index say what its value object says.
+    pub(super) async fn mend_index(&self, store: usize, name: &Name, trace: TraceContext) {
+        let get = self.stores[store].store.get(&layout::value_object(name), trace).await;
+        let Ok(state) = state_of(get) else { return };
+        if let Found::Value(sealed) = &state
+            && self.put_index(store, name, sealed, trace).await.is_err()
+        {
+            return;
+        }
+        self.keep_index(store, name, &state).await;
+    }
+
+    /// Removes all index objects of a key in a store but the one that its state has, and but those of newer writes, which may
+    /// be under way.
+    async fn keep_index(&self, store: usize, name: &Name, state: &Found) {
+        let store = &self.stores[store].store;
         let keep = match state {
-            Found::Value(sealed) => {
-                let index = layout::index_object(name, sealed);
-                let content = super::StoredObject {
-                    version: sealed.version,
-                    meta: String::new(),
-                    body: bytes::Bytes::new(),
-                };
-                if store.put(&index, content, trace).await.is_err() {
-                    return;
-                }
-                Some(index)
-            }
+            Found::Value(sealed) => Some(layout::index_object(name, sealed)),
             Found::Absent(_) => None,
         };
         let Ok(present) = store.list(&layout::index_prefix(name), "", INDEX_OBJECTS_MAX).await
         else {
             return;
         };
-        let left_over = present
-            .iter()
-            .filter(|object| Some(*object) != keep.as_ref() && layout::is_index_of(name, object));
-        join_all(left_over.map(|object| store.delete(object))).await;
+        let left_over = present.iter().filter(|object| Some(*object) != keep.as_ref());
+        let up_to = state.version();
+        join_all(left_over.map(|object| store.delete(object, up_to))).await;
+    }
+}
+
+/// What a store's answer says of a key.
+fn state_of(answer: Result<Option<StoredObject>, StoreError>) -> Copy {
+    match answer? {
+        Some(object) => layout::from_object(object),
+        None => Ok(Found::Absent(Version::ZERO)),
     }
 }
 

@@ -126,6 +126,18 @@ catalogue! {
     /// Differences between stores.
     REPAIRS = counter(
         "node_storage_repairs_total", &[], "objects", "Do the stores hold the same?");
+    /// Keys that a store is behind with.
+    WRITES_WAITING = gauge(
+        "node_store_writes_waiting", &["store"], "keys",
+        "How many keys are in one store only, as far as this node knows?");
+    /// Keys that it could not keep in mind.
+    WRITES_GIVEN_UP = counter(
+        "node_store_writes_given_up_total", &[], "keys",
+        "Is the queue of writes that a store missed full?");
+    /// Keys that the crawler looked at.
+    CRAWLED = counter(
+        "node_crawler_keys_total", &["found"], "keys",
+        "What does the crawler find: keys looked at, differing, over, wrongly indexed?");
     /// Exceptions that were reported.
     EXCEPTIONS = counter(
         "node_exceptions_total", &["script", "build", "type", "fingerprint"], "exceptions",

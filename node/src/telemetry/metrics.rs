@@ -14,7 +14,7 @@ use crate::cache::{CacheResult, TierError, TierRole};
 use crate::config::Namespaces;
 use crate::ids::{BuildId, Dc, Namespace, Peer};
 use crate::safeguards::{Build, Environment};
-use crate::storage::StoreError;
+use crate::storage::{Crawled, StoreError};
 use crate::worker::ScriptName;
 
 /// Namespaces that are counted by name; those that come after them in the order of their names share one.
@@ -70,9 +70,11 @@ pub struct Metrics {
     exceptions: Handles<(ScriptName, BuildId, String, String), Counter>,
     dropped: Handles<(&'static str, &'static str), Counter>,
     sent: Handles<&'static str, Counter>,
+    crawled: Handles<&'static str, Counter>,
     isolates: Handles<(ScriptName, BuildId), Gauge>,
     env_changed: [Gauge; 2],
     stores_up: Vec<Gauge>,
+    writes_waiting: Vec<Gauge>,
     /// Do nodes agree on who owns a key?
     pub ownership_disagreements: Counter,
     /// Do control headers reach the tiers?
@@ -85,6 +87,8 @@ pub struct Metrics {
     pub purge_retries: Counter,
     /// Do the stores hold the same?
     pub repairs: Counter,
+    /// How many keys of those that a store missed could not be kept in mind?
+    pub writes_given_up: Counter,
     /// How often is an owner passed over because it failed?
     pub fallbacks: Counter,
     /// Do background refreshes fail while stale values hide it?
@@ -118,6 +122,11 @@ impl Metrics {
                     up
                 })
                 .collect(),
+            writes_waiting: stores
+                .iter()
+                .map(|store| registry.gauge(&catalogue::WRITES_WAITING, &[store.as_str()]))
+                .collect(),
+            writes_given_up: counter(&catalogue::WRITES_GIVEN_UP),
             ownership_disagreements: counter(&catalogue::OWNERSHIP_DISAGREEMENTS),
             missing_context: registry.counter(&catalogue::MISSING_CONTEXT, &["control"]),
             missing_trace: registry.counter(&catalogue::MISSING_CONTEXT, &["trace"]),
@@ -140,6 +149,7 @@ impl Metrics {
             exceptions: Mutex::default(),
             dropped: Mutex::default(),
             sent: Mutex::default(),
+            crawled: Mutex::default(),
             isolates: Mutex::default(),
         }
     }
@@ -255,6 +265,28 @@ impl Metrics {
     pub fn store_up(&self, place: usize, up: bool) {
         if let Some(gauge) = self.stores_up.get(place) {
             gauge.set(i64::from(up));
+        }
+    }
+
+    /// Says how many keys wait for the store at a place.
+    pub fn writes_waiting(&self, place: usize, keys: usize) {
+        if let Some(gauge) = self.writes_waiting.get(place) {
+            gauge.set(i64::try_from(keys).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Counts what a step of the crawler came to.
+    pub fn crawled(&self, crawled: &Crawled) {
+        for (found, keys) in [
+            ("looked-at", crawled.keys),
+            ("differing", crawled.repaired.len()),
+            ("over", crawled.removed),
+            ("wrongly-indexed", crawled.reindexed),
+        ] {
+            handle(&self.crawled, found, |found| {
+                self.registry.counter(&catalogue::CRAWLED, &[*found])
+            })
+            .add(keys as u64);
         }
     }
 

@@ -36,8 +36,14 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// The header's value.
+    /// Of work that belongs to no request.
+    pub const NONE: Self = Self { trace: 0, span: 0, sampled: false };
+
+    /// The header's value; `None` where there is no trace.
     pub fn header(self) -> Option<HeaderValue> {
+        if self.trace == 0 {
+            return None;
+        }
         // By hand: it goes with every request to a tier or a store.
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
         put_hex(&mut text[3..35], self.trace);

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use crate::object::{Etag, Held, Object, Stat};
 
-/// The longest name: S3's limit.
-pub const NAME_BYTES_MAX: usize = 1024;
+/// The longest name. S3 ends at 1,024; a key of 512 NUL bytes needs twice that in the index.
+pub const NAME_BYTES_MAX: usize = 2048;
 /// The longest version. The node's have 24 bytes.
 pub const VERSION_BYTES_MAX: usize = 1024;
-/// The longest user metadata. S3 allows 2 KiB; the node's sealed metadata in hex can be longer.
+/// The longest user metadata. S3 allows 2 KiB; the node's sealed metadata stays below that.
 pub const META_BYTES_MAX: usize = 8 << 10;
 /// The longest body: 25 MiB of value, and room for what seals it.
 pub const BODY_BYTES_MAX: usize = (26 << 20) + (4 << 10);
@@ -28,8 +28,8 @@ pub enum Condition {
     Present,
     /// What is held, if anything, has a version below this one, compared as text.
     OlderThan(String),
-    /// Exactly this version is held.
-    Version(String),
+    /// What is held, if anything, has this version or one below it, compared as text.
+    UpTo(String),
     /// A body with this tag is held.
     Etag(Etag),
 }
@@ -42,7 +42,7 @@ impl Condition {
             Self::Absent => version.is_none(),
             Self::Present => version.is_some(),
             Self::OlderThan(newer) => version.is_none_or(|held| held < newer.as_str()),
-            Self::Version(exact) => version == Some(exact),
+            Self::UpTo(newest) => version.is_none_or(|held| held <= newest.as_str()),
             Self::Etag(exact) => version.is_some() && etag() == *exact,
         }
     }

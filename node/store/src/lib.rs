@@ -5,16 +5,18 @@
 //!
 //! * [`Objects`]: what a protocol asks of a backend. Every conditional write is one step.
 //! * [`MemoryStore`], [`DirectoryStore`]: the backends. One ends with the process, the other survives a power cut.
-//! * [`plain`]: the plain wire protocol, shared by [`serve_plain`] and by the node's client of it.
+//! * [`plain`]: the plain wire protocol, shared by [`PlainStore`] and by the node's client of it.
 //! * [`S3Store`]: the S3 protocol.
 //!
 //! Nothing here opens a socket: a server hands in requests whole. Start with [`serve_plain`].
 
 mod backend;
 mod directory;
+mod hex;
 mod memory;
 mod object;
 pub mod plain;
+mod s3;
 mod serve;
 
 pub use backend::{
@@ -24,4 +26,5 @@ pub use backend::{
 pub use directory::{DirectoryStore, OpenError};
 pub use memory::MemoryStore;
 pub use object::{Etag, Held, Object, Stamp, Stat};
-pub use serve::plain as serve_plain;
+pub use s3::S3Store;
+pub use serve::{PlainStore, plain as serve_plain};

@@ -81,6 +81,18 @@ impl MemoryStore {
         self.lock().insert(name, Held { object, stamp: None });
     }
 
+    /// The object of a name, past the protocol: for who looks into a store.
+    pub fn object(&self, name: &str) -> Option<Object> {
+        self.lock().objects.get(name).map(|held| held.object.clone())
+    }
+
+    /// Removes an object, past the protocol: what a test or a fault does to a store.
+    pub fn take(&self, name: &str) -> Option<Object> {
+        let object = self.object(name);
+        self.lock().remove(name);
+        object
+    }
+
     fn lock(&self) -> MutexGuard<'_, Kept> {
         // No code that can panic runs under the lock, so a poisoned one is still whole.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)

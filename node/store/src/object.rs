@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 use md5::{Digest, Md5};
 
+use crate::hex;
+
 /// One stored object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
@@ -31,20 +33,13 @@ impl Etag {
 
     /// The tag that stands in a header or a list, in 32 hex digits without quotes; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
-        }
-        let mut tag = [0; 16];
-        for (at, byte) in tag.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
-        }
-        Some(Self(tag))
+        hex::decode(text).map(Self)
     }
 }
 
 impl fmt::Display for Etag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(&self.0))
     }
 }
 

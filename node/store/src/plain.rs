@@ -5,10 +5,10 @@
 //! | `GET /o/{name}` | 200 with body, [`VERSION`] and [`META`]; 404 |
 //! | `PUT /o/{name}` with [`VERSION`] | 200 when stored; 412 with the stored [`VERSION`] when that is at least as new; 413 for a body above 26 MiB and 4 KiB |
 //! | `DELETE /o/{name}` | 200, also when nothing was there |
-//! | `DELETE /o/{name}` with [`VERSION`] | 200 when exactly this version was removed or nothing was there; 412 with the stored [`VERSION`] otherwise |
+//! | `DELETE /o/{name}` with [`VERSION`] | 200 when nothing newer was there and nothing is now; 412 with the stored [`VERSION`] where that is newer |
 //! | `GET /list?prefix=&after=&limit=` | 200, one percent-encoded name a line, in byte order; 1,000 of them at the most |
 //!
-//! 400 for a name that is empty, above 1,024 bytes or not UTF-8, for a [`VERSION`] that is missing, above 1,024 bytes or not
+//! 400 for a name that is empty, above 2,048 bytes or not UTF-8, for a [`VERSION`] that is missing, above 1,024 bytes or not
 //! ASCII, for a [`META`] above 8 KiB and for a limit that is no number; 404 for a path outside the protocol; 405 for another
 //! method. A store on a disk also answers 500 for what it cannot read, and 503 from the first write that failed until it is
 //! opened again: that write, and only one that was answered with 503, may or may not be there then.

@@ -1,15 +1,34 @@
 //! The server's side of the plain protocol, over any backend.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::backend::{
-    BODY_BYTES_MAX, Condition, LIST_NAMES_MAX, NAME_BYTES_MAX, Objects, Outcome, StoreError,
+    self, BODY_BYTES_MAX, Condition, LIST_NAMES_MAX, NAME_BYTES_MAX, Objects, Outcome, StoreError,
 };
 use crate::object::Object;
 use crate::plain::{self, LIST_PATH, META, OBJECT_PREFIX, VERSION};
 
-/// Answers one request of the [`plain`] protocol. It blocks where the backend does.
+/// A backend behind the [`mod@plain`] protocol. A clone serves the same backend.
+#[derive(Clone, Debug)]
+pub struct PlainStore(Arc<dyn Objects>);
+
+impl PlainStore {
+    /// Serves a backend.
+    pub fn new(objects: Arc<dyn Objects>) -> Self {
+        Self(objects)
+    }
+
+    /// Answers one request. Over a directory it needs a runtime of tokio; in memory it awaits nothing.
+    pub async fn serve(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let answer = backend::call(&self.0, move |objects| Ok(plain(objects, request))).await;
+        answer.unwrap_or_else(|error| failed(&error))
+    }
+}
+
+/// Answers one request of the [`mod@plain`] protocol. It blocks where the backend does.
 pub fn plain<O: Objects + ?Sized>(objects: &O, request: Request<Bytes>) -> Response<Bytes> {
     let path = request.uri().path();
     if path == LIST_PATH {
@@ -68,7 +87,7 @@ fn delete<O: Objects + ?Sized>(
 ) -> Result<Response<Bytes>, StoreError> {
     let only = match (headers.contains_key(VERSION), version(headers)) {
         (false, _) => Condition::Always,
-        (true, Some(version)) => Condition::Version(version.to_owned()),
+        (true, Some(version)) => Condition::UpTo(version.to_owned()),
         // A condition that cannot be read must not remove what it was to keep.
         (true, None) => return Ok(status(StatusCode::BAD_REQUEST)),
     };

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use kv_node::env::Chance;
-use kv_node::gateway::Sealer;
+use kv_node::gateway::{Part, Sealer};
 use kv_node::ids::{Name, Version};
 use kv_node::storage::{Sealed, objects_of};
 use kv_store::{MemoryStore, Object};
@@ -26,10 +27,12 @@ pub(super) fn lay(
     let sealer = Sealer::new(keys, seeds.stream("data/nonces"));
     let version = Version { at_us: spec.start.before(AGE).0, tie: 0 };
     for namespace in &spec.topology.namespaces {
-        let plain = vec![b'.'; namespace.value_bytes];
+        let plain = Bytes::from(vec![b'.'; namespace.value_bytes]);
         for at in 0..namespace.keys {
             let name = Name::new(namespace.id.clone(), &key(at));
-            let Ok(body) = sealer.seal(&name, version, &plain) else { continue };
+            let Ok(body) = sealer.seal((&name, version, Part::Value), plain.clone()) else {
+                continue;
+            };
             let sealed = Sealed { version, expiration_s: None, metadata: None, body };
             for (object, meta, body) in objects_of(&name, &sealed) {
                 let meta = HeaderValue::try_from(meta).unwrap_or(HeaderValue::from_static(""));

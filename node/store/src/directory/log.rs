@@ -4,34 +4,20 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
 use super::index::{Entry, Index};
+use super::queue::{Job, Slot, Turn};
 use super::record::{BATCH_BYTES_MAX, BATCH_HEAD_BYTES, BatchHead};
-use crate::backend::{Condition, Outcome, StoreError};
-use crate::object::{Etag, Stat};
+use crate::backend::{Outcome, StoreError};
+use crate::object::Etag;
 
 /// How many bytes of small records are gathered for one write to the file.
 const WRITE_BYTES: usize = 1 << 20;
-
-/// Where a write finds its answer once a batch has been written.
-pub(super) type Slot = Arc<Mutex<Option<Result<Outcome, StoreError>>>>;
-
-/// A write that waits for its batch.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) name: Arc<str>,
-    pub(super) only: Condition,
-    /// The record that carries it out.
-    pub(super) record: Bytes,
-    /// What will then be held; `None` for a removal.
-    pub(super) stat: Option<Stat>,
-    pub(super) slot: Slot,
-}
 
 /// The writable end of a log. Only whoever holds it changes the file or the index.
 #[derive(Debug)]
@@ -54,7 +40,7 @@ struct Batch {
     records_bytes: usize,
     /// What the index will say: a job sees those before it in the batch.
     changes: IndexMap<Arc<str>, Option<Entry>, FxBuildHasher>,
-    answers: Vec<(Slot, Outcome)>,
+    answers: Vec<(Arc<Slot>, Outcome)>,
 }
 
 impl Log {
@@ -88,7 +74,7 @@ impl Log {
             return;
         }
         let offset = self.bytes + (BATCH_HEAD_BYTES + batch.records_bytes) as u64;
-        // A record is within RECORD_BYTES_MAX, which fits.
+        // A record is within backend::check's limits, which fit.
         let record_bytes = u32::try_from(job.record.len()).unwrap_or(u32::MAX);
         let entry = job.stat.map(|stat| Entry { offset, record_bytes, stat });
         batch.changes.insert(job.name, entry);
@@ -107,8 +93,7 @@ impl Log {
             }
         }
         for (slot, outcome) in batch.answers {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(written.clone().map(|()| outcome));
+            slot.tell(Turn::Answered(written.clone().map(|()| outcome)));
         }
     }
 

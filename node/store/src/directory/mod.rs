@@ -14,6 +14,7 @@ mod compact;
 mod index;
 mod log;
 mod open;
+mod queue;
 mod record;
 mod replay;
 #[cfg(test)]
@@ -30,7 +31,8 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 
 use self::index::Index;
-use self::log::{Job, Log, Slot};
+use self::log::Log;
+use self::queue::{Answer, Job, Queue, Slot, Turn};
 use self::record::Record;
 use crate::backend::{self, Condition, Objects, Outcome, StoreError};
 use crate::object::{Held, Stat};
@@ -52,11 +54,10 @@ struct Shared {
     directory: PathBuf,
     path: PathBuf,
     index: RwLock<Index>,
-    queue: Mutex<Vec<Job>>,
+    queue: Queue,
     log: Mutex<Log>,
     closing: AtomicBool,
-    /// Held open for its lock.
-    _lock: File,
+    lock: File,
 }
 
 impl Shared {
@@ -70,8 +71,6 @@ impl Shared {
     }
 }
 
-type Answer = Result<Outcome, StoreError>;
-
 impl DirectoryStore {
     /// How many objects it holds.
     pub fn len(&self) -> usize {
@@ -83,25 +82,28 @@ impl DirectoryStore {
         self.shared.index().entries.is_empty()
     }
 
-    /// Queues a write and waits for its batch. Whoever finds the log free writes for all who wait by then: while one fsync
-    /// is under way, the next batch gathers.
+    /// Queues a write and waits for its batch, or writes it.
     fn write(&self, name: &str, only: Condition, record: Bytes, stat: Option<Stat>) -> Answer {
-        let slot = Slot::default();
-        let answer = || slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let queue = || self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue().push(Job { name: name.into(), only, record, stat, slot: slot.clone() });
-        let mut log = self.shared.log();
-        if let Some(answer) = answer() {
-            return answer;
+        let slot = Arc::new(Slot::default());
+        self.shared.queue.join(Job { name: name.into(), only, record, stat, slot: slot.clone() });
+        loop {
+            match slot.turn() {
+                Turn::Answered(answer) => return answer,
+                Turn::Lead => self.lead(),
+                Turn::Wait => {}
+            }
         }
-        // It was not in an earlier batch, so it is still queued.
-        let jobs = std::mem::take(&mut *queue());
-        log.commit(&self.shared.path, jobs, &self.shared.index);
+    }
+
+    /// Writes for all who wait, this one among them.
+    fn lead(&self) {
+        let mut log = self.shared.log();
+        log.commit(&self.shared.path, self.shared.queue.take(), &self.shared.index);
         if compact::due(&log, &self.shared.index()) {
             self.compact();
         }
         drop(log);
-        answer().unwrap_or_else(|| Err(StoreError::Stopped("a write was lost".into())))
+        self.shared.queue.hand_over();
     }
 
     /// Begins a compaction, unless one is under way.
@@ -126,6 +128,8 @@ impl Drop for DirectoryStore {
         }
         // An empty batch tells the next one to open that all before it is whole. Without it, that is only not known.
         let _ = self.shared.log().append(&self.shared.path, &[]);
+        // A child that the process is just starting may share the file, and would keep the lock a moment longer.
+        let _ = self.shared.lock.unlock();
     }
 }
 
@@ -136,14 +140,14 @@ impl Objects for DirectoryStore {
             let Some(entry) = index.entries.get(name) else { return Ok(None) };
             (index.file.clone(), entry.offset, entry.record_bytes)
         };
-        let path = self.shared.path.clone();
+        let path = || self.shared.path.clone();
         let mut bytes = vec![0; record_bytes as usize];
         if let Err(error) = file.read_exact_at(&mut bytes, offset) {
-            return Err(StoreError::Unreadable { path, offset, error: Arc::new(error) });
+            return Err(StoreError::Unreadable { path: path(), offset, error: Arc::new(error) });
         }
-        match Record::decode_object(bytes.into(), name) {
+        match Record::decode_object(&bytes.into(), name) {
             Some(held) => Ok(Some(held)),
-            None => Err(StoreError::Damaged { path, offset }),
+            None => Err(StoreError::Damaged { path: path(), offset }),
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::log::Log;
+use super::queue::Queue;
 use super::record::MAGIC;
 use super::replay::{ReplayError, replay};
 use super::{DirectoryStore, Shared};
@@ -72,22 +73,29 @@ impl DirectoryStore {
         };
         // The torn end is gone before anything stands where it stood, and what was read is on the disk before it is served:
         // after a crash of the process alone it may have been in the system's memory only.
-        log.file
-            .set_len(log.bytes)
-            .and_then(|()| log.file.sync_all())
+        cut(&log)
             .and_then(|()| log.append(&path, &[]).map_err(io::Error::other))
             .map_err(|error| OpenError::Io { path: path.clone(), error })?;
         let shared = Shared {
             directory,
             path,
             index: RwLock::new(replayed.index),
-            queue: Mutex::default(),
+            queue: Queue::default(),
             log: Mutex::new(log),
             closing: AtomicBool::new(false),
-            _lock: lock,
+            lock,
         };
         Ok(Self { shared: Arc::new(shared), compaction: Mutex::default() })
     }
+}
+
+/// Cuts off what follows the last whole batch.
+fn cut(log: &Log) -> io::Result<()> {
+    if log.file.metadata()?.len() == log.bytes {
+        return Ok(());
+    }
+    log.file.set_len(log.bytes)?;
+    log.file.sync_all()
 }
 
 fn lock(directory: &Path) -> Result<File, OpenError> {
@@ -96,9 +104,6 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
         move |error| OpenError::Io { path, error }
     };
     fs::create_dir_all(directory).map_err(failed(directory))?;
-    if let Some(parent) = directory.canonicalize().map_err(failed(directory))?.parent() {
-        sync_directory(parent).map_err(failed(parent))?;
-    }
     let path = directory.join(LOCK);
     let lock = File::options().write(true).create(true).truncate(false).open(&path);
     let lock = lock.map_err(failed(&path))?;
@@ -117,6 +122,9 @@ fn open_log(directory: &Path) -> io::Result<Arc<File>> {
         _ => {}
     }
     if !fs::exists(&log)? {
+        if let Some(parent) = directory.canonicalize()?.parent() {
+            sync_directory(parent)?;
+        }
         let file = create_log(directory)?;
         file.sync_all()?;
         place_log(directory)?;

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
 
-use crate::backend::{BODY_BYTES_MAX, META_BYTES_MAX, NAME_BYTES_MAX, VERSION_BYTES_MAX};
 use crate::object::{Etag, Held, Object, Stamp, Stat};
 
 /// The first bytes of a log, with the number of its format.
@@ -23,9 +22,6 @@ pub(super) const BATCH_MAGIC: &[u8; 4] = b"KVSB";
 /// The length of a batch header.
 pub(super) const BATCH_HEAD_BYTES: usize = 28;
 const RECORD_HEAD_BYTES: usize = 41;
-/// The longest record.
-pub(super) const RECORD_BYTES_MAX: usize =
-    RECORD_HEAD_BYTES + NAME_BYTES_MAX + VERSION_BYTES_MAX + META_BYTES_MAX + BODY_BYTES_MAX;
 /// The most that a batch holds: what one fsync may have to wait for. More than the longest record.
 pub(super) const BATCH_BYTES_MAX: usize = 64 << 20;
 
@@ -148,8 +144,8 @@ impl Record {
     }
 
     /// The object of a record that begins these bytes and is all of them; `None` for one of another name.
-    pub(super) fn decode_object(bytes: Bytes, name: &str) -> Option<Held> {
-        let record = Self::decode(&bytes)?;
+    pub(super) fn decode_object(bytes: &Bytes, name: &str) -> Option<Held> {
+        let record = Self::decode(bytes)?;
         let Change::Put(Stat { version, meta, stamp, .. }) = record.change else { return None };
         let body = bytes.slice(record.body_at..record.bytes as usize);
         (&*record.name == name)

@@ -54,10 +54,8 @@ pub(super) fn replay(file: &Arc<File>) -> Result<Replayed, ReplayError> {
     let mut buffer = Vec::new();
     while replayed.end < bytes {
         if let Err(place) = batch(&mut replayed, &mut buffer, bytes)? {
-            return match next_batch(file, replayed.end + 1, bytes)? {
-                true => Err(ReplayError::Damaged(place)),
-                false => Ok(replayed),
-            };
+            let damaged = next_batch(file, replayed.end + 1, bytes)?;
+            return if damaged { Err(ReplayError::Damaged(place)) } else { Ok(replayed) };
         }
     }
     Ok(replayed)

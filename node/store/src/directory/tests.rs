@@ -7,7 +7,7 @@ use std::thread;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::log::{Job, Slot};
+use super::queue::{Job, Slot, Turn};
 use super::{DirectoryStore, compact, record};
 use crate::backend::{Condition, Objects, Outcome, StoreError};
 use crate::object::{Held, Object, Stat};
@@ -26,8 +26,8 @@ fn body(store: &DirectoryStore, name: &str) -> Option<Vec<u8>> {
     store.get(name).unwrap().map(|held| held.object.body.to_vec())
 }
 
-fn job(name: &str, version: u32, only: Condition) -> (Job, Slot) {
-    let (slot, held) = (Slot::default(), held(version, b"body"));
+fn job(name: &str, version: u32, only: Condition) -> (Job, Arc<Slot>) {
+    let (slot, held) = (Arc::new(Slot::default()), held(version, b"body"));
     let stamp = held.stamp();
     let record = record::encode_put(name, &held, stamp);
     let Object { version, meta, body } = held.object;
@@ -44,13 +44,16 @@ fn the_writes_of_a_batch_see_each_other_and_are_torn_together() {
     let jobs = [
         job("a", 1, Condition::Absent),
         job("a", 2, Condition::Absent),
-        job("a", 3, Condition::Version("000001".to_owned())),
+        job("a", 3, Condition::UpTo("000001".to_owned())),
         job("b", 1, Condition::Absent),
     ];
     let (jobs, slots): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
     store.shared.log().commit(&store.shared.path, jobs, &store.shared.index);
-    let answers: Vec<_> =
-        slots.iter().map(|slot| slot.lock().unwrap().take().unwrap().unwrap()).collect();
+    let answer = |slot: &Arc<Slot>| match slot.turn() {
+        Turn::Answered(answer) => answer.unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let answers: Vec<_> = slots.iter().map(answer).collect();
     let refused = Outcome::Refused(Some("000001".to_owned()));
     assert_eq!(answers, [Outcome::Done, refused, Outcome::Done, Outcome::Done]);
     assert_eq!(store.get("a").unwrap().unwrap().object.version, "000003");
@@ -155,7 +158,7 @@ fn disk_use_is_bounded_without_being_asked_for() {
 fn the_longest_of_everything_fits() {
     let folder = tempfile::tempdir().unwrap();
     let store = DirectoryStore::open(folder.path()).unwrap();
-    let name = "\0/é ".repeat(204) + "1234";
+    let name = "\0/é ".repeat(409) + "123";
     assert_eq!(name.len(), crate::NAME_BYTES_MAX);
     let held = Held {
         object: Object {

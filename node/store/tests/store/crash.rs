@@ -8,7 +8,7 @@ use http::HeaderValue;
 use kv_store::{DirectoryStore, Object, Objects, OpenError, Outcome};
 
 fn put(store: &DirectoryStore, name: &str, version: u32) {
-    let body = Bytes::from(vec![u8::try_from(version % 256).unwrap(); 40]);
+    let body = Bytes::from(vec![u8::try_from(version % 256).unwrap(); 16]);
     let meta = HeaderValue::from_static("meta");
     let object = Object { version: format!("{version:04}"), meta, body };
     assert_eq!(store.put_if_newer(name, object).unwrap(), Outcome::Done);
@@ -20,7 +20,7 @@ fn versions(store: &DirectoryStore) -> Vec<(String, String)> {
     names.iter().map(|name| (name.to_string(), version(name))).collect()
 }
 
-/// A store with eight changes, one after the other: its log as a crash would leave it now, and after each change how long
+/// A store with six changes, one after the other: its log as a crash would leave it now, and after each change how long
 /// the log was and what was held.
 struct Past {
     log: Vec<u8>,
@@ -34,9 +34,9 @@ fn past() -> Past {
     let store = DirectoryStore::open(folder.path()).unwrap();
     let read = || fs::read(folder.path().join("objects.log")).unwrap();
     let mut states = vec![(read().len(), Vec::new())];
-    for version in 1..=8 {
+    for version in 1..=6 {
         match version {
-            6 => drop(store.remove("b", kv_store::Condition::Always).unwrap()),
+            5 => drop(store.remove("b", kv_store::Condition::Always).unwrap()),
             _ => put(&store, ["a", "b\0/..", "b"][version as usize % 3], version),
         }
         states.push((read().len(), versions(&store)));
@@ -59,7 +59,10 @@ fn a_log_cut_anywhere_has_all_that_was_acknowledged_by_then() {
         let store = open(folder.path(), &past.log[..cut]).unwrap();
         let acknowledged = past.states.iter().rev().find(|state| state.0 <= cut).unwrap();
         assert_eq!(versions(&store), acknowledged.1, "cut at {cut}");
-        // And it goes on from there.
+        // And it goes on from there; not asked everywhere, since each fsync takes its time.
+        if cut % 16 != 0 {
+            continue;
+        }
         put(&store, "after", 9999);
         let expected = versions(&store);
         drop(store);
@@ -121,7 +124,7 @@ fn damage_after_opening_is_an_error_of_the_read() {
     put(&store, "b", 2);
     let path = folder.path().join("objects.log");
     let mut log = fs::read(&path).unwrap();
-    let at = log.windows(40).position(|body| body == [1; 40]).unwrap();
+    let at = log.windows(16).position(|body| body == [1; 16]).unwrap();
     log[at] = 7;
     fs::write(&path, log).unwrap();
     let error = store.get("a").unwrap_err().to_string();

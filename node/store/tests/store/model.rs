@@ -25,7 +25,7 @@ enum Only {
     Absent,
     Present,
     Newer,
-    Version(u8),
+    UpTo(u8),
     Body(Vec<u8>),
 }
 
@@ -36,7 +36,7 @@ impl Only {
             Self::Absent => Condition::Absent,
             Self::Present => Condition::Present,
             Self::Newer => Condition::OlderThan(version.to_string()),
-            Self::Version(version) => Condition::Version(version.to_string()),
+            Self::UpTo(version) => Condition::UpTo(version.to_string()),
             Self::Body(body) => Condition::Etag(Etag::of(body)),
         }
     }
@@ -47,7 +47,7 @@ impl Only {
             Self::Absent => held.is_none(),
             Self::Present => held.is_some(),
             Self::Newer => held.is_none_or(|held| held.0 < version),
-            Self::Version(version) => held.is_some_and(|held| held.0 == *version),
+            Self::UpTo(version) => held.is_none_or(|held| held.0 <= *version),
             Self::Body(body) => held.is_some_and(|held| held.1 == *body),
         }
     }
@@ -63,7 +63,7 @@ fn onlys() -> impl Strategy<Value = Only> {
         Just(Only::Absent),
         Just(Only::Present),
         Just(Only::Newer),
-        (0..5u8).prop_map(Only::Version),
+        (0..5u8).prop_map(Only::UpTo),
         bodies().prop_map(Only::Body),
     ]
 }

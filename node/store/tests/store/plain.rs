@@ -1,8 +1,12 @@
 //! The plain protocol over each backend.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use kv_store::{BODY_BYTES_MAX, MemoryStore, Objects, plain, serve_plain};
+use kv_store::{
+    BODY_BYTES_MAX, DirectoryStore, MemoryStore, Objects, PlainStore, plain, serve_plain,
+};
 use proptest::prelude::*;
 
 fn ask(store: &dyn Objects, request: http::request::Builder) -> Response<Bytes> {
@@ -97,12 +101,26 @@ fn what_the_protocol_does_not_know_is_refused() {
 #[test]
 fn what_is_too_long_is_refused() {
     let store = MemoryStore::new();
-    assert_eq!(put(&store, &"n".repeat(1024), "1", ""), StatusCode::OK);
-    assert_eq!(put(&store, &"n".repeat(1025), "1", ""), StatusCode::BAD_REQUEST);
-    assert_eq!(put(&store, "n", &"1".repeat(1025), ""), StatusCode::BAD_REQUEST);
+    assert_eq!(put(&store, &"n".repeat(2048), "1", ""), StatusCode::OK);
+    assert_eq!(put(&store, &"n".repeat(2049), "1", ""), StatusCode::BAD_REQUEST);
+    assert_eq!(put(&store, "n", &"1".repeat(2049), ""), StatusCode::BAD_REQUEST);
     let longest = "b".repeat(BODY_BYTES_MAX);
     assert_eq!(put(&store, "b", "1", &longest), StatusCode::OK);
     assert_eq!(put(&store, "b", "2", &(longest + "b")), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[test]
+fn both_backends_are_served_from_a_runtime() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = Arc::new(DirectoryStore::open(folder.path()).unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for objects in [Arc::new(MemoryStore::new()) as Arc<dyn Objects>, directory] {
+        let served = PlainStore::new(objects.clone());
+        let request = Request::put("/o/a").header(plain::VERSION, "1").body("one".into());
+        let answer = runtime.block_on(served.serve(request.unwrap()));
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(get(&*objects, "a").as_deref(), Some("one"));
+    }
 }
 
 proptest! {

@@ -28,7 +28,7 @@ fn check(store: &Arc<dyn Objects>) {
         let name = format!("name {round}");
         assert_eq!(winners(store, &name, "1", &Condition::Absent), 1);
         assert_eq!(winners(store, &name, "2", &Condition::OlderThan("2".to_owned())), 1);
-        assert_eq!(winners(store, &name, "3", &Condition::Version("2".to_owned())), 1);
+        assert_eq!(winners(store, &name, "3", &Condition::UpTo("2".to_owned())), 1);
         let etag = store.get(&name).unwrap().unwrap().stamp().etag;
         // Whoever puts the body that is there leaves the condition true for one more.
         let won = winners(store, &name, "4", &Condition::Etag(etag));

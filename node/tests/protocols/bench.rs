@@ -1,0 +1,248 @@
+//! One data center in virtual time, two stores behind it, no sockets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use kv_node::Node;
+use kv_node::config::{
+    DcStatus, Limits, Member, Members, NamespaceAbout, NodeConfig, PipelineEntry, Snapshot, Token,
+};
+use kv_node::env::{
+    BoxFuture, Chance, Clock, Listener, Network, NetworkError, NodeEnv, Stream, Tasks,
+    TelemetrySink, Timestamp,
+};
+use kv_node::ids::{Dc, NamespaceClass, Peer, Region};
+use kv_node::safeguards::Build;
+use kv_node::telemetry::ship::Fate;
+use kv_node::telemetry::{ExceptionReport, Lifecycle, ResponseLine, SpanRecord};
+use kv_store::MemoryStore;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::SeedableRng;
+use serde_json::Value;
+
+/// A namespace that is configured.
+pub(crate) const NAMESPACE: &str = "ns";
+/// When the tests begin, in seconds since 1970.
+pub(crate) const BEGIN_S: u64 = 1_700_000_000;
+
+struct TestClock(tokio::time::Instant);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_s(BEGIN_S).after(self.0.elapsed())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the clock door of these tests")]
+    fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+struct TestChance;
+
+impl Chance for TestChance {
+    fn stream(&self, name: &str) -> Stream {
+        let seed = name.bytes().fold(7, |seed: u64, byte| seed.wrapping_mul(31) + u64::from(byte));
+        Stream::new(Xoshiro256PlusPlus::seed_from_u64(seed))
+    }
+}
+
+struct Stores {
+    stores: [Arc<MemoryStore>; 2],
+    down: [AtomicBool; 2],
+    asked: Mutex<Vec<(usize, Method)>>,
+}
+
+impl Network for Stores {
+    fn call(
+        &self,
+        to: &Peer,
+        _: Listener,
+        request: Request<Bytes>,
+    ) -> BoxFuture<Result<Response<Bytes>, NetworkError>> {
+        let at = usize::from(to.as_str() == "store-b");
+        self.asked.lock().unwrap().push((at, request.method().clone()));
+        let answer = if self.down[at].load(Ordering::Relaxed) {
+            Err(NetworkError::Refused)
+        } else {
+            Ok(self.stores[at].serve(request))
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+struct TestTasks;
+
+impl Tasks for TestTasks {
+    #[expect(clippy::disallowed_methods, reason = "the tasks door of these tests")]
+    fn spawn(&self, future: BoxFuture<()>) {
+        tokio::spawn(future);
+    }
+}
+
+struct TestSink;
+
+impl TelemetrySink for TestSink {
+    fn lifecycle(&self, _: Timestamp, _: Lifecycle) {}
+    fn line(&self, _: ResponseLine) {}
+    fn exception(&self, report: ExceptionReport) {
+        panic!("an exception: {report:?}");
+    }
+    fn span(&self, _: SpanRecord) {}
+    fn fate(&self) -> Vec<Fate> {
+        Vec::new()
+    }
+}
+
+/// One data center. Time stands still but in [`Self::wait`].
+pub(crate) struct Bench {
+    node: Arc<Node>,
+    stores: Arc<Stores>,
+}
+
+/// What came back.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) reason: Option<String>,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {:?}", self.body))
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The code of the error that an envelope tells.
+    pub(crate) fn code(&self) -> u64 {
+        let json = self.json();
+        assert_eq!(json["success"], false, "{json}");
+        assert_eq!(json["result"], Value::Null, "{json}");
+        json["errors"][0]["code"].as_u64().unwrap()
+    }
+
+    /// The result that an envelope tells.
+    pub(crate) fn result(&self) -> Value {
+        let json = self.json();
+        assert_eq!((self.status, &json["success"]), (StatusCode::OK, &Value::Bool(true)), "{json}");
+        json["result"].clone()
+    }
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(Limits { cache_ttl_min_s: 30, ..Limits::default() }, Vec::new())
+    }
+
+    pub(crate) fn with(limits: Limits, tokens: Vec<Token>) -> Self {
+        let stores = Arc::new(Stores {
+            stores: [Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())],
+            down: Default::default(),
+            asked: Mutex::default(),
+        });
+        let (dc, region) = (Dc::from("ONE"), Region::from("R"));
+        let member = Member { region: region.clone(), regional_weight: 0, upper_weight: 0 };
+        let pipeline = vec![PipelineEntry { weight: 1, build: Build::current() }];
+        let about = |account: &str| NamespaceAbout {
+            class: NamespaceClass::from("c"),
+            title: format!("of {account}"),
+            account: (!account.is_empty()).then(|| account.into()),
+        };
+        let config = NodeConfig {
+            members: Arc::new(Members {
+                dcs: BTreeMap::from([(dc.clone(), member)]),
+                origins: BTreeMap::from([(region.clone(), region)]),
+            }),
+            stores: vec![Peer::from("store-a"), Peer::from("store-b")],
+            control: None,
+            gateway_pipeline: pipeline.clone(),
+            supercache_pipeline: pipeline,
+            isolates: 1,
+            secret: Arc::from(&b"test"[..]),
+            sealing_keys: vec![(1, [7; 32])],
+            namespaces: Arc::new(
+                [(NAMESPACE.into(), about("")), ("theirs".into(), about("other"))]
+                    .into_iter()
+                    .collect(),
+            ),
+            tokens,
+            limits,
+            initial: Snapshot {
+                revision: 1,
+                new_backend: true,
+                dcs: BTreeMap::from([(dc.clone(), DcStatus::default())]),
+                enrolled: BTreeSet::new(),
+            },
+            dc,
+        };
+        let env = NodeEnv {
+            clock: Arc::new(TestClock(tokio::time::Instant::now())),
+            network: stores.clone(),
+            chance: Arc::new(TestChance),
+            tasks: Arc::new(TestTasks),
+            sink: Arc::new(TestSink),
+        };
+        Self { node: Node::start(config, env).unwrap(), stores }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "virtual time")]
+    pub(crate) async fn wait(&self, seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
+    pub(crate) fn set_down(&self, store: usize, down: bool) {
+        self.stores.down[store].store(down, Ordering::Relaxed);
+    }
+
+    /// How many requests of a method a store has been asked, also while it was away.
+    pub(crate) fn requests(&self, store: usize, method: &Method) -> usize {
+        let asked = self.stores.asked.lock().unwrap();
+        asked.iter().filter(|(at, how)| (*at, how) == (store, method)).count()
+    }
+
+    pub(crate) fn store(&self, store: usize) -> &MemoryStore {
+        &self.stores.stores[store]
+    }
+
+    pub(crate) async fn ask(&self, listener: Listener, request: Request<Bytes>) -> Answer {
+        let (parts, body) = self.node.serve(listener, request).await.into_parts();
+        let phrase = parts.extensions.get::<hyper::ext::ReasonPhrase>();
+        let reason = phrase.map(|phrase| String::from_utf8(phrase.as_bytes().to_vec()).unwrap());
+        Answer { status: parts.status, headers: parts.headers, reason, body }
+    }
+
+    /// The public API; the path is below the namespaces of account `a`.
+    pub(crate) async fn rest(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {
+        let uri = format!("/client/v4/accounts/a/storage/kv/namespaces{path}");
+        let request = Request::builder().method(method).uri(uri).body(body.into()).unwrap();
+        self.ask(Listener::Rest, request).await
+    }
+
+    /// The binding of [`NAMESPACE`].
+    pub(crate) async fn binding(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("cf-kv-namespace", NAMESPACE)
+            .body(body.into())
+            .unwrap();
+        self.ask(Listener::Binding, request).await
+    }
+}
