@@ -88,6 +88,7 @@ impl FromIterator<(Namespace, NamespaceAbout)> for Namespaces {
 
 /// Sizes and limits of a node. `Default` is what the documented service allows (kv limits, 2023).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// A key's length in bytes.
     pub key_bytes_max: usize,

@@ -1,0 +1,145 @@
+//! The command line.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::exit::{DONE, Failure};
+use super::store::EmbeddedStore;
+use super::{config, dev, run};
+
+/// A key-value node modelled on Workers KV.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 ended as asked, 1 the system failed, 2 arguments, configuration or a port cannot \
+                        be used, 130 a second signal ended it at once."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+struct NodeArgs {
+    /// Run the node that this file describes
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+struct LogArgs {
+    /// Tell more on stderr than exceptions and what happens in the node's life
+    #[arg(long, value_name = "WHAT")]
+    log: Vec<Log>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Log {
+    /// A line for answers that are no success, sampled as the response log is
+    Responses,
+}
+
+impl LogArgs {
+    fn responses(&self) -> bool {
+        self.log.contains(&Log::Responses)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One data center with two stores, to develop against
+    Dev(DevArgs),
+    /// A store as a process of its own: the plain protocol, without authentication
+    Store(StoreArgs),
+    /// Say what is wrong with a configuration file, and run nothing
+    Check {
+        /// The file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct DevArgs {
+    /// Address of the REST API
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    listen: String,
+    /// Address of the binding protocol
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8788")]
+    binding_listen: String,
+    /// Address of metrics and the admin API
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8789")]
+    admin_listen: String,
+    /// Keep everything in this directory; without it everything is gone with the process
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Demand this bearer token of the REST API
+    #[arg(long, value_name = "T")]
+    token: Option<String>,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+struct StoreArgs {
+    /// Where it listens
+    #[arg(long, value_name = "ADDR")]
+    listen: String,
+    /// Keep objects in this directory; without it they are gone with the process
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn main() -> ExitCode {
+    // Prints by itself what is wrong with arguments, and ends with 2.
+    let cli = Cli::parse();
+    let ended = match cli.command {
+        None => match cli.node.config {
+            None => Err(Failure::refused("what to run is missing: --config FILE, or a command")),
+            Some(file) => config::read(&file)
+                .and_then(|file| file.setup(cli.node.log.responses()))
+                .and_then(|setup| run::on_runtime(run::node(setup, listeners))),
+        },
+        Some(Command::Dev(args)) => dev::setup(&dev::Options {
+            log_responses: args.log.responses(),
+            listen: [args.listen, args.binding_listen, args.admin_listen],
+            data: args.data,
+            token: args.token.clone(),
+        })
+        .and_then(|setup| {
+            run::on_runtime(run::node(setup, |bound| dev::banner(bound, args.token.as_deref())))
+        }),
+        Some(Command::Store(args)) => args
+            .data
+            .as_deref()
+            .map_or_else(|| Ok(EmbeddedStore::memory()), EmbeddedStore::directory)
+            .and_then(|store| run::on_runtime(run::store(store, args.listen, listeners))),
+        Some(Command::Check { config }) => config::read(&config)
+            .and_then(|file| file.setup(false))
+            .and_then(|_| run::say(&format!("{}: fine\n", config.display())))
+            .map(|()| DONE),
+    };
+    match ended {
+        Ok(code) => code.into(),
+        Err(Failure { message, code }) => {
+            // Where stderr is closed the exit code still tells.
+            let _ = writeln!(std::io::stderr(), "kv-node: {message}");
+            code.into()
+        }
+    }
+}
+
+/// One line for each listener.
+fn listeners(bound: &run::Bound) -> String {
+    let line = |(kind, address): &_| format!("{:<8} http://{address}", run::name_of(*kind));
+    let lines: Vec<String> = bound.iter().map(line).collect();
+    lines.join("\n") + "\n"
+}

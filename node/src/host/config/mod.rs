@@ -1,0 +1,240 @@
+//! `--config FILE`: a node of a topology. [`file`] says what can be written there.
+//!
+//! Whatever is wrong is told with line and column, and with what to write instead where that can be guessed.
+
+mod file;
+mod problem;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kv_node::config::{Members, NamespaceAbout, Namespaces, NodeConfig, PipelineEntry, Snapshot};
+use kv_node::env::Listener;
+use kv_node::ids::{Dc, Peer};
+use kv_node::safeguards::Build;
+use toml::Spanned;
+
+use self::file::{File, Listen, NamespaceTable, PeerTable, Share, Store};
+use self::problem::{at, did_you_mean, of_toml};
+use super::chance::OsChance;
+use super::exit::Failure;
+use super::network::HyperNetwork;
+use super::run::{Intakes, Setup};
+
+/// The class of namespaces of which nothing else is said.
+const CLASS: &str = "customer";
+
+/// A file that was read, with what is needed to say what is wrong with it.
+pub(super) struct Source {
+    path: PathBuf,
+    text: String,
+    file: File,
+}
+
+/// Reads a file.
+pub(super) fn read(path: &Path) -> Result<Source, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))?;
+    parse(path, text)
+}
+
+fn parse(path: &Path, text: String) -> Result<Source, Failure> {
+    let file = toml::from_str(&text).map_err(|error| of_toml(path, &text, &error))?;
+    Ok(Source { path: path.to_owned(), text, file })
+}
+
+impl Source {
+    /// What a node is started with.
+    pub(super) fn setup(self, log_responses: bool) -> Result<Setup, Failure> {
+        self.check_names()?;
+        let (secret, sealing_keys, tokens) = (self.secret()?, self.sealing_keys()?, self.tokens()?);
+        let builds = self.builds()?;
+        let gateway_pipeline = self.pipeline(&builds, &self.file.pipelines.gateway)?;
+        let supercache_pipeline = self.pipeline(&builds, &self.file.pipelines.supercache)?;
+        let (stores, control, intakes) = (self.stores()?, self.control()?, self.intakes()?);
+        let chance = OsChance::new()
+            .map_err(|error| Failure::failed(format!("the system has no entropy: {error}")))?;
+        let file = self.file;
+        Ok(Setup {
+            config: NodeConfig {
+                dc: file.data_center.into_inner(),
+                members: Arc::new(Members {
+                    dcs: file.members.into_iter().map(|(dc, table)| (dc, table.into())).collect(),
+                    origins: file.origins,
+                }),
+                stores,
+                control,
+                gateway_pipeline,
+                supercache_pipeline,
+                isolates: file.isolates.map_or(1, Spanned::into_inner),
+                secret: secret.into(),
+                sealing_keys,
+                namespaces: Arc::new(namespaces(file.namespaces)),
+                tokens,
+                limits: file.limits,
+                initial: Snapshot {
+                    revision: file.initial.revision,
+                    new_backend: file.initial.new_backend,
+                    dcs: BTreeMap::new(),
+                    enrolled: file.initial.enrolled,
+                },
+            },
+            network: network(file.peers),
+            chance,
+            intakes,
+            stores: Vec::new(),
+            listen: listen(file.listen),
+            limits: file.server,
+            log_responses,
+        })
+    }
+
+    fn wrong(&self, span: Range<usize>, message: &str) -> Failure {
+        at(&self.path, &self.text, Some(span), message)
+    }
+
+    /// A name that is none of those that are there.
+    fn unknown(&self, span: Range<usize>, what: &str, wrong: &str, known: &[&str]) -> Failure {
+        let hint = did_you_mean(wrong, known);
+        self.wrong(span, &format!("there is no {what} \"{wrong}\"{hint}"))
+    }
+
+    /// What [`kv_node::Node::start`] would refuse as well, but without a place.
+    fn check_names(&self) -> Result<(), Failure> {
+        let dc = &self.file.data_center;
+        if !self.file.members.contains_key(dc.get_ref()) {
+            let known: Vec<&str> = self.file.members.keys().map(Dc::as_str).collect();
+            return Err(self.unknown(dc.span(), "member", dc.get_ref().as_str(), &known));
+        }
+        match &self.file.isolates {
+            Some(isolates) if *isolates.get_ref() == 0 => {
+                Err(self.wrong(isolates.span(), "a script needs at least one isolate"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn builds(&self) -> Result<Vec<Build>, Failure> {
+        let mut builds = vec![Build::current()];
+        for build in &self.file.builds {
+            if builds.iter().any(|other| other.id == build.get_ref().id) {
+                return Err(self.wrong(build.span(), "there is already a build with this id"));
+            }
+            builds.push(build.get_ref().clone());
+        }
+        Ok(builds)
+    }
+
+    fn pipeline(&self, builds: &[Build], shares: &[Share]) -> Result<Vec<PipelineEntry>, Failure> {
+        let (Some(first), Some(last)) = (shares.first(), shares.last()) else {
+            return Ok(vec![PipelineEntry { weight: 1, build: Build::current() }]);
+        };
+        if shares.iter().all(|share| share.weight == 0) {
+            let span = first.build.span().start..last.build.span().end;
+            return Err(self.wrong(span, "a pipeline needs an entry with a weight above 0"));
+        }
+        let entry = |share: &Share| {
+            let name = share.build.get_ref();
+            match builds.iter().find(|build| build.id == *name) {
+                Some(build) => Ok(PipelineEntry { weight: share.weight, build: build.clone() }),
+                None => {
+                    let known: Vec<&str> = builds.iter().map(|build| build.id.as_str()).collect();
+                    Err(self.unknown(share.build.span(), "build", name.as_str(), &known))
+                }
+            }
+        };
+        shares.iter().map(entry).collect()
+    }
+
+    fn stores(&self) -> Result<Vec<Peer>, Failure> {
+        let peer = |store: &Store| self.peer(&store.peer, "store", |peer| peer.store.is_some());
+        self.file.stores.iter().map(peer).collect()
+    }
+
+    fn control(&self) -> Result<Option<Peer>, Failure> {
+        let peer = |name| self.peer(name, "control", |peer| peer.control.is_some());
+        self.file.control.as_ref().map(peer).transpose()
+    }
+
+    fn intakes(&self) -> Result<Option<Intakes>, Failure> {
+        let Some(table) = &self.file.intakes else { return Ok(None) };
+        let peer = |name| self.peer(name, "intake", |peer| peer.intake.is_some());
+        Ok(Some(Intakes {
+            logs: peer(&table.logs)?,
+            exceptions: peer(&table.exceptions)?,
+            traces: peer(&table.traces)?,
+        }))
+    }
+
+    /// A peer that must be there, with an address for what is wanted of it.
+    fn peer(
+        &self,
+        name: &Spanned<String>,
+        wanted: &str,
+        has: impl Fn(&PeerTable) -> bool,
+    ) -> Result<Peer, Failure> {
+        let text = name.get_ref().as_str();
+        match self.file.peers.get(text) {
+            Some(peer) if has(peer) => Ok(Peer::from(text)),
+            Some(_) => {
+                let message = format!(
+                    "peer \"{text}\" has no {wanted} address\n    write {wanted} = \"host:port\" in [peers.{text}]"
+                );
+                Err(self.wrong(name.span(), &message))
+            }
+            None => {
+                let known = self.file.peers.iter().filter(|(_, peer)| has(peer));
+                let known: Vec<&str> = known.map(|(name, _)| name.as_str()).collect();
+                Err(self.unknown(name.span(), "peer", text, &known))
+            }
+        }
+    }
+}
+
+fn listen(listen: Listen) -> Vec<(Listener, String)> {
+    [
+        (Listener::Rest, listen.rest),
+        (Listener::Binding, listen.binding),
+        (Listener::Tier, listen.tier),
+        (Listener::Admin, listen.admin),
+    ]
+    .into_iter()
+    .filter_map(|(kind, address)| Some((kind, address?.0)))
+    .collect()
+}
+
+fn namespaces(tables: Vec<NamespaceTable>) -> Namespaces {
+    let namespace = |table: NamespaceTable| {
+        let about = NamespaceAbout {
+            class: table.class.unwrap_or_else(|| CLASS.into()),
+            title: table.title.unwrap_or_else(|| table.id.to_string()),
+            account: table.account,
+        };
+        (table.id, about)
+    };
+    tables.into_iter().map(namespace).collect()
+}
+
+fn network(peers: BTreeMap<String, PeerTable>) -> HyperNetwork {
+    let mut network = HyperNetwork::default();
+    for (name, peer) in peers {
+        for (listener, address) in [
+            (Listener::Rest, peer.rest),
+            (Listener::Tier, peer.tier),
+            (Listener::Admin, peer.admin),
+            (Listener::Store, peer.store),
+            (Listener::Control, peer.control),
+            (Listener::Intake, peer.intake),
+        ] {
+            if let Some(address) = address {
+                network.remote(Peer::from(name.as_str()), listener, &address.0);
+            }
+        }
+    }
+    network
+}

@@ -1,0 +1,43 @@
+//! What makes a process of a node.
+//!
+//! * [`cli`]: the command line; [`exit`]: the exit codes.
+//! * [`config`]: `--config FILE`; [`dev`]: `kv-node dev`; [`store`]: stores within this process and `kv-node store`.
+//! * [`run`]: wires a node to its doors and listeners, and ends it on a signal.
+//! * [`server`]: sockets that take requests, with [`body`] (bodies within bounds), [`paced`] (connections that do not
+//!   hang) and [`limits`] (every number of it).
+//! * The doors: [`clock`], [`chance`], [`tasks`], [`network`], [`sink`].
+//!
+//! Start with [`run::node`].
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the one place where the doors are open: everything here stands behind one of them"
+)]
+
+mod body;
+mod chance;
+mod cli;
+mod clock;
+mod config;
+mod dev;
+mod exit;
+mod keys;
+mod limits;
+mod network;
+mod paced;
+mod run;
+mod server;
+mod sink;
+mod store;
+mod tasks;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use kv_node::env::BoxFuture;
+
+pub(crate) use cli::main;
+
+/// Whatever answers requests within this process: a node's listener, or a store.
+pub(crate) type Service = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<Response<Bytes>> + Send + Sync>;

@@ -1,0 +1,228 @@
+//! A process from its start to its end: doors, node, listeners, signals.
+
+use std::future::Future;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use kv_node::Node;
+use kv_node::config::NodeConfig;
+use kv_node::env::{Chance, Listener, NodeEnv};
+use kv_node::ids::Peer;
+use kv_node::telemetry::ship::{Shipper, ShipperEnv, Signal};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
+
+use super::Service;
+use super::chance::OsChance;
+use super::clock::OsClock;
+use super::exit::{DONE, Failure, INTERRUPTED};
+use super::limits::{BESIDE, ServerLimits};
+use super::network::HyperNetwork;
+use super::server::{Server, bind};
+use super::sink::{ConsoleSink, console};
+use super::store::EmbeddedStore;
+use super::tasks::TokioTasks;
+
+/// A node and what it stands on.
+pub(super) struct Setup {
+    pub(super) config: NodeConfig,
+    pub(super) network: HyperNetwork,
+    pub(super) chance: OsChance,
+    pub(super) intakes: Option<Intakes>,
+    /// Stores within this process.
+    pub(super) stores: Vec<EmbeddedStore>,
+    pub(super) listen: Vec<(Listener, String)>,
+    pub(super) limits: ServerLimits,
+    /// Whether answers that are no success are told on stderr.
+    pub(super) log_responses: bool,
+}
+
+/// The intake of each signal.
+#[derive(Clone, Debug)]
+pub(super) struct Intakes {
+    pub(super) logs: Peer,
+    pub(super) exceptions: Peer,
+    pub(super) traces: Peer,
+}
+
+/// The addresses that listeners got, in the order of the setup.
+pub(super) type Bound = Vec<(Listener, SocketAddr)>;
+
+/// Runs a future on a runtime of its own: a process has one.
+pub(super) fn on_runtime(
+    command: impl Future<Output = Result<u8, Failure>>,
+) -> Result<u8, Failure> {
+    raise_descriptors();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?;
+    let ended = runtime.block_on(command);
+    // What still runs by now has had its time.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Runs a node until a signal ends it. `ready` says on stdout where it listens.
+pub(super) async fn node(
+    setup: Setup,
+    ready: impl FnOnce(&Bound) -> String,
+) -> Result<u8, Failure> {
+    let mut signals = Signals::new()?;
+    let (sockets, bound) = open(&setup.listen).await?;
+    let (lines, writer) =
+        console().map_err(|error| Failure::failed(format!("cannot start a thread: {error}")))?;
+    let tasks = Arc::new(TokioTasks::new(tokio::runtime::Handle::current()));
+    let clock = Arc::new(OsClock::new());
+    let network = Arc::new(setup.network);
+    let own = setup.config.dc.peer();
+    let shipper = setup.intakes.map(|intakes| {
+        let env =
+            ShipperEnv { clock: clock.clone(), network: network.clone(), tasks: tasks.clone() };
+        let jitter = setup.chance.stream("shipper");
+        Shipper::new(own.clone(), env, jitter, move |signal| match signal {
+            Signal::Logs => intakes.logs.clone(),
+            Signal::Exceptions => intakes.exceptions.clone(),
+            Signal::Traces => intakes.traces.clone(),
+        })
+    });
+    let env = NodeEnv {
+        clock,
+        network: network.clone(),
+        chance: Arc::new(setup.chance),
+        tasks: tasks.clone(),
+        sink: Arc::new(ConsoleSink::new(lines, setup.log_responses, shipper)),
+    };
+    let node =
+        Node::start(setup.config, env).map_err(|error| Failure::refused(error.to_string()))?;
+    network.know(own, &node);
+    let lasting = tasks.running();
+
+    let server = Server::new(setup.limits);
+    for (kind, socket) in sockets {
+        server.serve(kind, socket, service_of(&node, kind));
+    }
+    say(&ready(&bound))?;
+
+    signals.next().await;
+    let finish = async {
+        server.close().await;
+        tasks.drained(lasting, BESIDE).await;
+        for store in &setup.stores {
+            store.close().await?;
+        }
+        Ok(())
+    };
+    let ended = signals.unless_again(finish).await;
+    tasks.end();
+    drop(node);
+    // The console ends with the last of whoever can tell it something; a task that is being ended may still be one.
+    drop(writer);
+    ended
+}
+
+/// Serves a store until a signal ends it.
+pub(super) async fn store(
+    store: EmbeddedStore,
+    address: String,
+    ready: impl FnOnce(&Bound) -> String,
+) -> Result<u8, Failure> {
+    let mut signals = Signals::new()?;
+    let (sockets, bound) = open(&[(Listener::Store, address)]).await?;
+    let server = Server::new(ServerLimits::default());
+    for (kind, socket) in sockets {
+        server.serve(kind, socket, store.service());
+    }
+    say(&ready(&bound))?;
+    signals.next().await;
+    let finish = async {
+        server.close().await;
+        store.close().await
+    };
+    signals.unless_again(finish).await
+}
+
+async fn open(
+    listen: &[(Listener, String)],
+) -> Result<(Vec<(Listener, TcpListener)>, Bound), Failure> {
+    let (mut sockets, mut bound) = (Vec::new(), Vec::new());
+    for (kind, address) in listen {
+        let socket = bind(name_of(*kind), address).await?;
+        let local = socket.local_addr().map_err(|error| Failure::failed(error.to_string()))?;
+        bound.push((*kind, local));
+        sockets.push((*kind, socket));
+    }
+    Ok((sockets, bound))
+}
+
+fn service_of(node: &Arc<Node>, listener: Listener) -> Service {
+    let node = node.clone();
+    Arc::new(move |request| {
+        let node = node.clone();
+        Box::pin(async move { node.serve(listener, request).await })
+    })
+}
+
+/// A listener's name, as in a configuration file.
+pub(super) fn name_of(listener: Listener) -> &'static str {
+    match listener {
+        Listener::Rest => "rest",
+        Listener::Binding => "binding",
+        Listener::Tier => "tier",
+        Listener::Admin => "admin",
+        Listener::Store => "store",
+        Listener::Control => "control",
+        Listener::Intake => "intake",
+    }
+}
+
+/// Writes to stdout at once, for whoever waits for it.
+pub(super) fn say(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    let said = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    said.map_err(|error| Failure::failed(format!("cannot write to stdout: {error}")))
+}
+
+/// As many descriptors as this process may have: shells often allow a thousand, and a node has two thousand customers.
+fn raise_descriptors() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it is not allowed the server does with what there is.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    term: Arrivals,
+    interrupt: Arrivals,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::failed(format!("cannot take signals: {error}")))
+        };
+        Ok(Self {
+            term: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        select(std::pin::pin!(self.term.recv()), std::pin::pin!(self.interrupt.recv())).await;
+    }
+
+    /// Runs the end of a process, unless a second signal asks for it at once.
+    async fn unless_again(
+        &mut self,
+        finish: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<u8, Failure> {
+        match select(std::pin::pin!(self.next()), std::pin::pin!(finish)).await {
+            Either::Left(_) => Ok(INTERRUPTED),
+            Either::Right((finished, _)) => finished.map(|()| DONE),
+        }
+    }
+}

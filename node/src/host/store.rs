@@ -1,0 +1,75 @@
+//! Stores within this process, in memory or in a directory, and what answers for them.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use kv_store::{DirectoryStore, MemoryStore, Objects, PlainStore};
+
+use super::Service;
+use super::exit::Failure;
+
+/// How often [`EmbeddedStore::close`] looks whether the last request has ended.
+const LOOK: Duration = Duration::from_millis(5);
+/// How long it waits for that.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// One store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct EmbeddedStore(Arc<RwLock<Option<Arc<dyn Objects>>>>);
+
+impl EmbeddedStore {
+    /// Empty, and gone with the process.
+    pub(super) fn memory() -> Self {
+        Self::new(MemoryStore::new())
+    }
+
+    /// What a directory holds; it is made where there is none. Writes are answered once they are on the disk.
+    pub(super) fn directory(directory: &Path) -> Result<Self, Failure> {
+        let store = DirectoryStore::open(directory);
+        store
+            .map(Self::new)
+            .map_err(|error| Failure::refused(format!("cannot open the store: {error}")))
+    }
+
+    fn new(objects: impl Objects) -> Self {
+        Self(Arc::new(RwLock::new(Some(Arc::new(objects)))))
+    }
+
+    /// Answers requests of the plain protocol. 503 once the store is closed.
+    pub(super) fn service(&self) -> Service {
+        let this = self.clone();
+        Arc::new(move |request| {
+            let objects = this.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+            Box::pin(async move {
+                match objects {
+                    None => bare(StatusCode::SERVICE_UNAVAILABLE),
+                    Some(objects) => PlainStore::new(objects).serve(request).await,
+                }
+            })
+        })
+    }
+
+    /// Takes no more requests, lets those under way end, and closes the files.
+    pub(super) async fn close(&self) -> Result<(), Failure> {
+        let taken = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(objects) = taken else { return Ok(()) };
+        let ended = async {
+            while Arc::strong_count(&objects) > 1 {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        // Whatever still runs then closes the files when it ends; nothing acknowledged depends on it.
+        let _ = tokio::time::timeout(CLOSE, ended).await;
+        let closed = tokio::task::spawn_blocking(move || drop(objects)).await;
+        closed.map_err(|error| Failure::failed(format!("cannot close the store: {error}")))
+    }
+}
+
+fn bare(status: StatusCode) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    response
+}

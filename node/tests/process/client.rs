@@ -1,0 +1,77 @@
+//! HTTP by hand, so that it can also be wrong.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Whatever takes longer has failed.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The namespace of `kv-node dev`, in some account.
+pub(crate) fn value_path(key: &str) -> String {
+    format!(
+        "/client/v4/accounts/a/storage/kv/namespaces/0f2ac74b498b48028cb68387c421e279/values/{key}"
+    )
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+pub(crate) fn connect(to: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+/// One request with a body on a connection of its own.
+pub(crate) fn ask(to: SocketAddr, method: &str, path: &str, body: &[u8]) -> Answer {
+    let mut stream = connect(to);
+    let length = body.len();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    read(&mut stream)
+}
+
+/// Reads an answer that has a length.
+pub(crate) fn read(stream: &mut TcpStream) -> Answer {
+    let mut bytes = Vec::new();
+    let mut piece = vec![0; 64 << 10];
+    let (head, begins) = loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break (String::from_utf8(bytes[..end].to_vec()).unwrap(), end + 4);
+        }
+        let count = stream.read(&mut piece).unwrap();
+        assert!(count > 0, "closed after {:?}", String::from_utf8_lossy(&bytes));
+        bytes.extend_from_slice(&piece[..count]);
+    };
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let length = |line: &str| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok();
+    let length: usize = head.lines().find_map(length).unwrap_or(0);
+    while bytes.len() < begins + length {
+        let count = stream.read(&mut piece).unwrap();
+        assert!(count > 0, "closed within a body");
+        bytes.extend_from_slice(&piece[..count]);
+    }
+    Answer { status, head, body: bytes[begins..].to_vec() }
+}
+
+/// Whether the other end closes the connection without a word.
+pub(crate) fn closes(stream: &mut TcpStream) -> bool {
+    match stream.read(&mut [0; 64]) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
+}

@@ -1,0 +1,94 @@
+//! Nodes and stores as processes of their own.
+
+use std::path::{Path, PathBuf};
+
+use crate::client::ask;
+use crate::process::Process;
+
+/// A node of a configuration file, with a store of its own.
+pub(crate) struct Node {
+    pub(crate) node: Process,
+    _store: Process,
+}
+
+/// `kv-node store` in memory.
+pub(crate) fn store() -> Process {
+    let mut store = Process::start(&["store", "--listen", "127.0.0.1:0"]);
+    store.wait_for("store");
+    store
+}
+
+/// Writes a configuration: data center, store, and whatever else.
+fn write(folder: &Path, dc: &str, store: &str, more: &str) -> PathBuf {
+    let file = folder.join(format!("{dc}.toml"));
+    let key = "0f".repeat(32);
+    let text = format!(
+        r#"
+data_center = "{dc}"
+stores = [{{ peer = "store" }}]
+namespaces = [{{ id = "ns", title = "one" }}]
+listen = {{ rest = "127.0.0.1:0", tier = "127.0.0.1:0", admin = "127.0.0.1:0" }}
+{more}
+[members]
+EDGE = {{ region = "OC" }}
+TIER = {{ region = "OC", regional_weight = 1, upper_weight = 1 }}
+[peers.store]
+store = "{store}"
+[keys]
+secret = "{key}"
+sealing = [{{ id = 1, key = "{key}" }}]
+[initial]
+enrolled = ["ns"]
+"#
+    );
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn start(folder: &Path, dc: &str, store: &str, more: &str) -> Process {
+    let file = write(folder, dc, store, more);
+    let mut node = Process::start(&["--config", file.to_str().unwrap()]);
+    node.wait_for("admin");
+    node
+}
+
+/// A node whose server has limits of its own.
+pub(crate) fn node(server: &str) -> Node {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = store();
+    let address = store.address("store").to_string();
+    let node = start(folder.path(), "TIER", &address, &format!("server = {{ {server} }}"));
+    Node { node, _store: store }
+}
+
+const PATH: &str = "/client/v4/accounts/a/storage/kv/namespaces/ns/values/key";
+
+#[test]
+fn a_key_is_read_through_the_tier_of_another_data_center() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = store();
+    let address = store.address("store").to_string();
+    let mut tier = start(folder.path(), "TIER", &address, "");
+    let peers = format!("peers.TIER = {{ tier = \"{}\" }}", tier.address("tier"));
+    let mut edge = start(folder.path(), "EDGE", &address, &peers);
+
+    assert_eq!(ask(edge.address("rest"), "PUT", PATH, b"written at the edge").status, 200);
+    let read = ask(tier.address("rest"), "GET", PATH, b"");
+    assert_eq!((read.status, read.text()), (200, "written at the edge"));
+
+    let metrics = ask(tier.address("admin"), "GET", "/metrics", b"");
+    let count = |line: &str| {
+        let script = "node_requests_received_total{script=\"supercache\"} ";
+        line.strip_prefix(script)?.parse::<u64>().ok()
+    };
+    // The edge's write, and the tier's own read, which goes through its tier without a socket.
+    let tier_requests = metrics.text().lines().find_map(count).unwrap();
+    assert!(tier_requests >= 2, "{tier_requests}");
+}
+
+#[test]
+fn a_tier_request_needs_a_signature() {
+    let mut node = node("");
+    let answer = ask(node.node.address("tier"), "GET", "/tier/v1/ns/key", b"");
+    assert_eq!(answer.status, 401);
+}
