@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kv_node::config::{
-    Limits, Member, Members, NamespaceAbout, NodeConfig, PipelineEntry, Snapshot, Token,
+    Limits, Member, Members, NamespaceAbout, NodeConfig, PipelineEntry, Snapshot, StoreAbout, Token,
 };
 use kv_node::env::Listener;
 use kv_node::ids::{Dc, Namespace, Peer, Region};
@@ -91,7 +91,7 @@ fn config(keys: &Keys, options: &Options) -> NodeConfig {
             dcs: BTreeMap::from([(Dc::from(LOCAL), member)]),
             origins: BTreeMap::new(),
         }),
-        stores: STORES.map(Peer::from).to_vec(),
+        stores: STORES.map(StoreAbout::plain).to_vec(),
         control: None,
         gateway_pipeline: pipeline.clone(),
         supercache_pipeline: pipeline,

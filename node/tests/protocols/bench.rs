@@ -55,7 +55,7 @@ impl Chance for TestChance {
 }
 
 struct Stores {
-    stores: [Arc<MemoryStore>; 2],
+    memory: [Arc<MemoryStore>; 2],
     over_s3: Option<[S3Store; 2]>,
     down: [AtomicBool; 2],
     asked: Mutex<Vec<(usize, Method)>>,
@@ -77,7 +77,7 @@ impl Network for Stores {
             let store = over_s3[at].clone();
             return Box::pin(async move { Ok(store.serve(request).await) });
         }
-        Box::pin(std::future::ready(Ok(self.stores[at].serve(request))))
+        Box::pin(std::future::ready(Ok(self.memory[at].serve(request))))
     }
 }
 
@@ -102,6 +102,36 @@ impl TelemetrySink for TestSink {
     fn fate(&self) -> Vec<Fate> {
         Vec::new()
     }
+}
+
+/// Two empty stores, and what a node is told of them.
+fn stores(speaks: Speaks) -> (Arc<Stores>, Vec<StoreAbout>) {
+    let memory = [Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())];
+    let credentials = Credentials {
+        key: "key".to_owned(),
+        secret: "secret".to_owned(),
+        region: ANY_REGION.to_owned(),
+    };
+    let begin = tokio::time::Instant::now();
+    let over_s3 = (speaks == Speaks::S3).then(|| {
+        memory.clone().map(|store| {
+            let signer = (credentials.key.clone(), credentials.secret.clone());
+            S3Store::new(store, signer, "kv", move || BEGIN_S + begin.elapsed().as_secs())
+        })
+    });
+    let about = |name: &str| StoreAbout {
+        peer: name.into(),
+        protocol: match speaks {
+            Speaks::Plain => StoreProtocol::Plain,
+            Speaks::S3 => StoreProtocol::S3(S3Access {
+                bucket: "kv".to_owned(),
+                credentials: credentials.clone(),
+            }),
+        },
+    };
+    let about_stores = vec![about("store-a"), about("store-b")];
+    let stores = Stores { memory, over_s3, down: Default::default(), asked: Mutex::default() };
+    (Arc::new(stores), about_stores)
 }
 
 /// What the stores speak.
@@ -165,36 +195,7 @@ impl Bench {
 
     /// The same, with stores that speak a protocol.
     pub(crate) fn over(speaks: Speaks, limits: Limits, tokens: Vec<Token>) -> Self {
-        let memory = [Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())];
-        let credentials = Credentials {
-            key: "key".to_owned(),
-            secret: "secret".to_owned(),
-            region: ANY_REGION.to_owned(),
-        };
-        let begin = tokio::time::Instant::now();
-        let over_s3 = (speaks == Speaks::S3).then(|| {
-            memory.clone().map(|store| {
-                let signer = (credentials.key.clone(), credentials.secret.clone());
-                S3Store::new(store, signer, "kv", move || BEGIN_S + begin.elapsed().as_secs())
-            })
-        });
-        let about = |name: &str| StoreAbout {
-            peer: name.into(),
-            protocol: match speaks {
-                Speaks::Plain => StoreProtocol::Plain,
-                Speaks::S3 => StoreProtocol::S3(S3Access {
-                    bucket: "kv".to_owned(),
-                    credentials: credentials.clone(),
-                }),
-            },
-        };
-        let about_stores = vec![about("store-a"), about("store-b")];
-        let stores = Arc::new(Stores {
-            stores: memory,
-            over_s3,
-            down: Default::default(),
-            asked: Mutex::default(),
-        });
+        let (stores, about_stores) = stores(speaks);
         let (dc, region) = (Dc::from("ONE"), Region::from("R"));
         let member = Member { region: region.clone(), regional_weight: 0, upper_weight: 0 };
         let pipeline = vec![PipelineEntry { weight: 1, build: Build::current() }];
@@ -256,7 +257,7 @@ impl Bench {
     }
 
     pub(crate) fn store(&self, store: usize) -> &MemoryStore {
-        &self.stores.stores[store]
+        &self.stores.memory[store]
     }
 
     pub(crate) async fn ask(&self, listener: Listener, request: Request<Bytes>) -> Answer {

@@ -25,7 +25,7 @@ pub(super) struct File {
     pub(super) origins: BTreeMap<Region, Region>,
     #[serde(default)]
     pub(super) peers: BTreeMap<String, PeerTable>,
-    pub(super) stores: Vec<Store>,
+    pub(super) stores: Vec<Spanned<Store>>,
     /// A peer with a `control` address.
     pub(super) control: Option<Spanned<String>>,
     pub(super) intakes: Option<IntakeTable>,
@@ -99,8 +99,14 @@ pub(super) struct Store {
     /// A peer with a `store` address.
     pub(super) peer: Spanned<String>,
     #[serde(default)]
-    #[expect(dead_code, reason = "checked when it is read; there is one value so far")]
-    protocol: Protocol,
+    pub(super) protocol: Protocol,
+    /// The rest is for S3.
+    pub(super) bucket: Option<String>,
+    pub(super) access_key: Option<String>,
+    pub(super) secret_key: Option<String>,
+    pub(super) secret_key_file: Option<PathBuf>,
+    /// What the store wants to see in signatures, where it cares.
+    pub(super) region: Option<String>,
 }
 
 /// A peer with an `intake` address for each signal.

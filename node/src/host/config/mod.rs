@@ -14,7 +14,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kv_node::config::{Members, NamespaceAbout, Namespaces, NodeConfig, PipelineEntry, Snapshot};
+use kv_node::config::{
+    Members, NamespaceAbout, Namespaces, NodeConfig, PipelineEntry, Snapshot, StoreAbout,
+};
 use kv_node::env::Listener;
 use kv_node::ids::{Dc, Peer};
 use kv_node::safeguards::Build;
@@ -151,9 +153,12 @@ impl Source {
         shares.iter().map(entry).collect()
     }
 
-    fn stores(&self) -> Result<Vec<Peer>, Failure> {
-        let peer = |store: &Store| self.peer(&store.peer, "store", |peer| peer.store.is_some());
-        self.file.stores.iter().map(peer).collect()
+    fn stores(&self) -> Result<Vec<StoreAbout>, Failure> {
+        let about = |store: &Spanned<Store>| {
+            let peer = self.peer(&store.get_ref().peer, "store", |peer| peer.store.is_some())?;
+            Ok(StoreAbout { peer, protocol: self.protocol(store)? })
+        };
+        self.file.stores.iter().map(about).collect()
     }
 
     fn control(&self) -> Result<Option<Peer>, Failure> {

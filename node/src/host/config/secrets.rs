@@ -3,13 +3,16 @@
 use std::ops::Range;
 use std::path::Path;
 
-use kv_node::config::Token;
+use kv_node::config::{StoreProtocol, Token};
+use kv_node::storage::S3Access;
+use kv_store::s3::{ANY_REGION, Credentials};
 use toml::Spanned;
 
 use super::super::exit::Failure;
 use super::super::keys::{read_secret, unhex};
 use super::Source;
-use super::file::{SealingKey, TokenTable};
+use super::file::{SealingKey, Store, TokenTable};
+use super::values::Protocol;
 
 /// A secret shorter than this could be tried out.
 const SECRET_BYTES_MIN: usize = 16;
@@ -54,6 +57,33 @@ impl Source {
             read.push((*id, bytes));
         }
         Ok(read)
+    }
+
+    /// What a store speaks, with what S3 needs for it.
+    pub(super) fn protocol(&self, store: &Spanned<Store>) -> Result<StoreProtocol, Failure> {
+        let wrong = |message: &str| Err(self.wrong(store.span(), message));
+        let Store { protocol, bucket, access_key, secret_key, secret_key_file, region, .. } =
+            store.get_ref();
+        if *protocol == Protocol::Plain {
+            let given = [bucket, access_key, secret_key, region].iter().any(|key| key.is_some());
+            if given || secret_key_file.is_some() {
+                return wrong(
+                    "the plain protocol has no bucket, keys or region: write protocol = \"s3\"",
+                );
+            }
+            return Ok(StoreProtocol::Plain);
+        }
+        let (Some(bucket), Some(key)) = (bucket, access_key) else {
+            return wrong("an S3 store needs bucket and access_key");
+        };
+        let secret = match (secret_key, secret_key_file) {
+            (Some(secret), None) => secret.clone(),
+            (None, Some(path)) => self.secret_text(path)?,
+            _ => return wrong("an S3 store needs either secret_key or secret_key_file"),
+        };
+        let region = region.clone().unwrap_or_else(|| ANY_REGION.to_owned());
+        let credentials = Credentials { key: key.clone(), secret, region };
+        Ok(StoreProtocol::S3(S3Access { bucket: bucket.clone(), credentials }))
     }
 
     /// The tokens of the public API.

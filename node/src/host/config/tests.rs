@@ -76,7 +76,7 @@ fn wrong(from: &str, to: &str) -> String {
 fn a_whole_file_says_a_whole_node() {
     let source = parse(Path::new("node.toml"), WHOLE.to_owned()).ok().unwrap();
     let setup = source.setup(false).ok().unwrap();
-    assert_eq!(setup.config.stores, [Peer::from("store-a"), Peer::from("store-b")]);
+    assert_eq!(setup.config.stores, [StoreAbout::plain("store-a"), StoreAbout::plain("store-b")]);
     assert_eq!(setup.config.gateway_pipeline[1].build.lacks.len(), 1);
     assert_eq!(setup.config.supercache_pipeline.len(), 1);
     assert_eq!(setup.config.limits.cache_ttl_min_s, 30);
@@ -93,7 +93,9 @@ fn what_is_wrong_is_told_with_its_place_and_what_may_be_meant() {
         wrong("idle_ms", "idle_s"),
         wrong("cache_ttl_min_s", "cache_ttl"),
         wrong("\"0.0.0.0:8787\"", "\"0.0.0.0\""),
+        wrong("protocol = \"plain\"", "protocol = \"s4\""),
         wrong("protocol = \"plain\"", "protocol = \"s3\""),
+        wrong("protocol = \"plain\"", "bucket = \"b\""),
         wrong("peer = \"store-a\"", "peer = \"stor-a\""),
         wrong("peer = \"store-a\"", "peer = \"MEL01\""),
         wrong("data_center = \"SYD\"", "data_center = \"SDY\""),

@@ -40,4 +40,6 @@ pub(super) enum Protocol {
     /// The project's own protocol.
     #[default]
     Plain,
+    /// S3, of ours or anybody's.
+    S3,
 }
