@@ -8,6 +8,7 @@ mod honesty;
 mod measure;
 mod ownership;
 mod query;
+mod safety;
 mod signals;
 
 use serde::{Deserialize, Serialize};
@@ -104,7 +105,8 @@ pub fn judge(scenario: &Scenario, recording: &Recording) -> Judgement {
 #[derive(Debug)]
 pub struct Judge<'a> {
     recording: &'a Recording,
-    honesty: Vec<Finding>,
+    /// What is wrong whatever a scenario expects.
+    promises: Vec<Finding>,
     history: ownership::History,
 }
 
@@ -113,7 +115,10 @@ impl<'a> Judge<'a> {
     pub fn new(recording: &'a Recording) -> Self {
         Self {
             recording,
-            honesty: honesty::check(recording),
+            promises: honesty::check(recording)
+                .into_iter()
+                .chain(safety::check(recording))
+                .collect(),
             history: ownership::History::new(recording),
         }
     }
@@ -121,7 +126,7 @@ impl<'a> Judge<'a> {
     /// Judges one scenario.
     pub fn scenario(&self, scenario: &Scenario) -> Judgement {
         let mut findings = witnesses(scenario, self.recording);
-        findings.extend(self.honesty.iter().cloned());
+        findings.extend(self.promises.iter().cloned());
         let expectations: Vec<Judged> = scenario
             .expectations
             .iter()

@@ -9,6 +9,8 @@
 //! | `truth` | requests of one minute that are alike | the clients |
 //! | `offered` | how many requests were sent in a minute | the clients |
 //! | `requests` | one request: every one without a 2xx, one in [`SAMPLE`] of the rest | the clients |
+//! | `operations` | one write, or one read of a key whose reads are followed, with what was written or read | the clients |
+//! | `copies` | what a store holds of a written key in the end | the stores |
 //! | `wire` | requests of one minute to one listener | the network |
 //! | `journal` | an action, a fault's witness, a moment in a node's life | the lab and the nodes |
 //! | `answers` | answers of one node that are alike, over the whole run | the network |
@@ -20,6 +22,7 @@
 
 mod column;
 mod reader;
+mod safety;
 pub mod series;
 mod table;
 mod tables;
@@ -27,6 +30,7 @@ mod telemetry;
 mod writer;
 
 pub use reader::{Recording, RecordingError};
+pub use safety::{CopyRow, FIRST_VALUE, NO_VALUE, OperationRow, READ_KEYS, follows_reads};
 pub use series::{Scrapes, Series};
 pub use tables::{CacheStatus, Caller, Journal, Offered, Outcome, RequestRow, TruthRow, WireRow};
 pub use telemetry::{AlertRow, AlertState, AnswerRow, Exception};
@@ -40,4 +44,4 @@ pub const INTERVAL_S: u64 = 60;
 /// What the witness of a fault of the network counts.
 pub const MESSAGES: &str = "messages";
 /// Grows with every change that an older reader would misread.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;

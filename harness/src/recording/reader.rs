@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use kv_node::telemetry::{ResponseLine, SpanRecord};
 
 use super::SCHEMA;
+use super::safety::{CopyRow, OperationRow};
 use super::series::Scrapes;
 use super::table::Parsed;
 use super::tables::{Journal, Offered, RequestRow, Row, TruthRow, WireRow};
@@ -26,6 +27,10 @@ pub struct Recording {
     pub offered: Vec<Offered>,
     /// Single requests, in the order in which they ended.
     pub requests: Vec<RequestRow>,
+    /// Writes, and reads of some keys, in the order in which they ended.
+    pub operations: Vec<OperationRow>,
+    /// What the stores hold of written keys in the end.
+    pub copies: Vec<CopyRow>,
     /// Requests by listener.
     pub wire: Vec<WireRow>,
     /// Actions, witnesses, moments of nodes.
@@ -88,6 +93,8 @@ impl Recording {
             truth: open.rows()?,
             offered: open.rows()?,
             requests: open.rows()?,
+            operations: open.rows()?,
+            copies: open.rows()?,
             wire: open.rows()?,
             journal: open.rows()?,
             answers: open.rows()?,

@@ -38,7 +38,7 @@ impl Outcome {
         matches!(self, Self::Status(200..=299))
     }
 
-    fn code(self) -> u64 {
+    pub(super) fn code(self) -> u64 {
         match self {
             Self::Timeout => 0,
             Self::Broken => 1,
@@ -47,7 +47,7 @@ impl Outcome {
         }
     }
 
-    fn from_code(code: u64) -> Self {
+    pub(super) fn from_code(code: u64) -> Self {
         match code {
             0 => Self::Timeout,
             1 => Self::Broken,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::SCHEMA;
+use super::safety::{CopyRow, OperationRow};
 use super::series::Scrapes;
 use super::tables::{Journal, Offered, RequestRow, Row, TruthRow, WireRow};
 use super::telemetry::{AlertRow, AnswerRow, Exception};
@@ -36,6 +37,10 @@ pub struct RecordingWriter {
     pub offered: Vec<Offered>,
     /// Single requests.
     pub requests: Vec<RequestRow>,
+    /// Writes, and reads of some keys, in the order in which they ended.
+    pub operations: Vec<OperationRow>,
+    /// What the stores hold of written keys in the end.
+    pub copies: Vec<CopyRow>,
     /// Requests by listener.
     pub wire: Vec<WireRow>,
     /// Actions, witnesses, moments of nodes.
@@ -70,6 +75,8 @@ impl RecordingWriter {
         put(file::<TruthRow>(), TruthRow::to_table(&self.truth).encode()?)?;
         put(file::<Offered>(), Offered::to_table(&self.offered).encode()?)?;
         put(file::<RequestRow>(), RequestRow::to_table(&self.requests).encode()?)?;
+        put(file::<OperationRow>(), OperationRow::to_table(&self.operations).encode()?)?;
+        put(file::<CopyRow>(), CopyRow::to_table(&self.copies).encode()?)?;
         put(file::<WireRow>(), WireRow::to_table(&self.wire).encode()?)?;
         put(file::<(IncidentTime, Journal)>(), Row::to_table(&self.journal).encode()?)?;
         put(file::<AnswerRow>(), AnswerRow::to_table(&self.answers).encode()?)?;

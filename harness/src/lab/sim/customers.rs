@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Uri};
+use http::{Method, Request, StatusCode, Uri};
 use kv_node::api::rest;
 use kv_node::env::{Chance, Listener, Network, Stream};
 use kv_node::ids::{Dc, Name, Peer, Region};
@@ -14,7 +14,7 @@ use super::doors::{Recorder, Seeds, SimClock, TaskSet};
 use super::spell::Bursts;
 use super::truth::{Operation, Sent, Truth};
 use super::wire::clients_of;
-use crate::recording::{CacheStatus, Outcome};
+use crate::recording::{CacheStatus, FIRST_VALUE, NO_VALUE, Outcome};
 use crate::spec::time;
 use crate::spec::topology::{NamespaceAbout, Topology};
 
@@ -143,7 +143,7 @@ impl Customers {
                 noise: world.spec.noise,
             });
             let arrivals = customers.clone();
-            world.customers.run_arrivals(async move { arrivals.arrive(0).await });
+            world.customers.run_arrivals(async move { arrivals.arrive().await });
             if world.spec.noise {
                 let noise = &topology.noise;
                 let bursts = Bursts::new(noise, seeds.stream("bot/bursts"), world.spec.start);
@@ -153,7 +153,7 @@ impl Customers {
     }
 
     /// Sends requests at the region's rate for as long as the run lasts, whatever becomes of them.
-    async fn arrive(self: Arc<Self>, mut number: u64) {
+    async fn arrive(self: Arc<Self>) {
         let mut next = self.clock.timestamp();
         loop {
             let level = self.topology.level(&self.region, time::second_of_day(next));
@@ -161,8 +161,7 @@ impl Customers {
             let gap = -libm::log(1.0 - self.streams.arrivals.unit()) / rate;
             next = next.after(Duration::from_secs_f64(gap));
             self.clock.sleep_until(next).await;
-            number += 1;
-            if let Some(planned) = self.plan(number) {
+            if let Some(planned) = self.plan() {
                 self.send(planned);
             }
         }
@@ -188,33 +187,32 @@ impl Customers {
             let name = Name::new(keyspace.about.id.clone(), &key);
             let uri = rest::value_path("a", &name).parse().unwrap_or_default();
             let Some(dc) = self.place(&self.streams.bot) else { continue };
-            let sent = self.sent(dc, keyspace, operation(&method), key);
-            self.send(Planned {
-                dc,
-                request: request(method, uri, Bytes::from_static(b"bot")),
-                sent,
-            });
+            let value = if method == Method::PUT { self.truth.next_value() } else { NO_VALUE };
+            let sent = Sent { value, ..self.sent(dc, keyspace, operation(&method), key) };
+            let request = request(method, uri, body(value, 0));
+            self.send(Planned { dc, request, sent });
         }
     }
 
-    fn plan(&self, number: u64) -> Option<Planned> {
+    fn plan(&self) -> Option<Planned> {
         let streams = &self.streams;
         let dc = self.place(&streams.places)?;
         let keyspace = &self.namespaces[weighted(&streams.places, &self.namespace_weights)];
         let drawn = streams.places.unit();
         let key = keyspace.draw(&streams.keys);
         let about = &keyspace.about;
+        let mut value = NO_VALUE;
         let request = if drawn < about.puts {
-            let mut body = format!("{number:016x}").into_bytes();
-            body.resize(about.value_bytes.max(16), b'.');
-            request(Method::PUT, keyspace.writes[key].clone(), Bytes::from(body))
+            value = self.truth.next_value();
+            request(Method::PUT, keyspace.writes[key].clone(), body(value, about.value_bytes))
         } else if drawn < about.puts + about.deletes {
             return Some(self.plan_delete(dc, keyspace));
         } else {
             request(Method::GET, keyspace.reads[key].clone(), Bytes::new())
         };
         let operation = operation(request.method());
-        let sent = self.sent(dc, keyspace, operation, keyspace.keys[key].clone());
+        let key = keyspace.keys[key].clone();
+        let sent = Sent { value, ..self.sent(dc, keyspace, operation, key) };
         Some(Planned { dc, request, sent })
     }
 
@@ -236,6 +234,7 @@ impl Customers {
             namespace: keyspace.place,
             operation,
             key,
+            value: NO_VALUE,
         }
     }
 
@@ -260,7 +259,7 @@ impl Customers {
     }
 
     async fn ask(&self, planned: Planned) {
-        let Planned { dc, request, sent } = planned;
+        let Planned { dc, request, mut sent } = planned;
         self.truth.sent(&sent);
         let gives_up = self.noise && self.streams.aborts.unit() < self.topology.noise.client_aborts;
         let patience = if gives_up {
@@ -280,6 +279,9 @@ impl Customers {
                         _ => CacheStatus::None,
                     },
                 );
+                if sent.operation == Operation::Get && response.status() == StatusCode::OK {
+                    sent.value = value_of(response.body());
+                }
                 (Outcome::Status(response.status().as_u16()), cache)
             }
             Ok(Err(_)) => (Outcome::Broken, CacheStatus::None),
@@ -289,6 +291,19 @@ impl Customers {
         let latency = self.clock.timestamp().since(sent.at);
         self.truth.ended(sent, outcome, cache, latency);
     }
+}
+
+/// A value that tells which write it is.
+fn body(value: u64, bytes: usize) -> Bytes {
+    let mut body = format!("{value:016x}").into_bytes();
+    body.resize(bytes.max(16), b'.');
+    Bytes::from(body)
+}
+
+/// Which write a value is; the first one is not any customer's.
+pub(super) fn value_of(body: &[u8]) -> u64 {
+    let digits = body.get(..16).and_then(|digits| std::str::from_utf8(digits).ok());
+    digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(FIRST_VALUE)
 }
 
 fn operation(method: &Method) -> Operation {

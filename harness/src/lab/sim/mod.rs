@@ -77,6 +77,7 @@ struct World {
     customers: Arc<TaskSet>,
     members: Arc<Members>,
     namespaces: Arc<Namespaces>,
+    stores: Vec<(Peer, Arc<MemoryStore>)>,
     initial: Snapshot,
     lives: BTreeMap<Dc, u32>,
     witnesses: Vec<Witness>,
@@ -182,6 +183,12 @@ impl World {
             truth,
             members,
             namespaces: Arc::new(namespaces(spec)),
+            stores: spec
+                .topology
+                .stores
+                .keys()
+                .map(|peer| (peer.clone(), Arc::new(MemoryStore::new())))
+                .collect(),
             initial,
         };
         world.recorder.journal(
@@ -203,11 +210,9 @@ impl World {
     }
 
     fn start_stores(&self) {
-        let stores: Vec<Arc<MemoryStore>> =
-            self.spec.topology.stores.keys().map(|_| Arc::new(MemoryStore::new())).collect();
-        data::lay(&self.spec, &self.seeds, &SEALING_KEYS, &stores);
-        for (peer, store) in self.spec.topology.stores.keys().zip(stores) {
-            self.wire.serve(peer, Service::Store(store));
+        data::lay(&self.spec, &self.seeds, &SEALING_KEYS, &self.stores);
+        for (peer, store) in &self.stores {
+            self.wire.serve(peer, Service::Store(store.clone()));
         }
     }
 
@@ -424,7 +429,10 @@ impl World {
             self.recorder.journal(now, Journal::RuleFailed { text: failure });
         }
         self.recorder.journal(now, Journal::End);
+        let operations = self.truth.take_operations();
         Ok(RecordingWriter {
+            copies: data::copies(&operations, &SEALING_KEYS, &self.seeds, &self.stores),
+            operations,
             truth,
             offered,
             requests,

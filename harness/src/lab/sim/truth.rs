@@ -1,6 +1,7 @@
 //! What the customers saw.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +10,10 @@ use kv_node::env::{Chance, Stream};
 use rustc_hash::FxBuildHasher;
 
 use super::doors::{Seeds, lock};
-use crate::recording::{CacheStatus, INTERVAL_S, Offered, Outcome, RequestRow, SAMPLE, TruthRow};
+use crate::recording::{
+    CacheStatus, FIRST_VALUE, INTERVAL_S, Offered, OperationRow, Outcome, RequestRow, SAMPLE,
+    TruthRow, follows_reads,
+};
 use crate::spec::time::IncidentTime;
 use crate::spec::topology::Topology;
 
@@ -21,6 +25,8 @@ pub(super) struct Sent {
     pub(super) namespace: u16,
     pub(super) operation: Operation,
     pub(super) key: Arc<str>,
+    /// What is written or, once it has ended, what was read.
+    pub(super) value: u64,
 }
 
 /// What a customer asks for.
@@ -38,6 +44,7 @@ pub(super) struct Truth {
     dcs: Vec<Arc<str>>,
     namespaces: Vec<Arc<str>>,
     operations: [Arc<str>; 3],
+    values: AtomicU64,
 }
 
 type Label = (u16, u16, Operation, Outcome, CacheStatus);
@@ -48,6 +55,7 @@ struct Counts {
     truth: Vec<TruthRow>,
     offered: Vec<Offered>,
     requests: Vec<RequestRow>,
+    operations: Vec<OperationRow>,
     sent: u64,
     failed: u64,
 }
@@ -67,7 +75,13 @@ impl Truth {
             dcs: topology.dcs.keys().map(|dc| dc.as_str().into()).collect(),
             namespaces: topology.namespaces.iter().map(|n| n.id.as_str().into()).collect(),
             operations: ["get", "put", "delete"].map(Arc::from),
+            values: AtomicU64::new(FIRST_VALUE + 1),
         })
+    }
+
+    /// A value that nobody has written yet.
+    pub(super) fn next_value(&self) -> u64 {
+        self.values.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Requests and failures so far.
@@ -110,6 +124,18 @@ impl Truth {
         open.ended += 1;
         let label = (sent.dc, sent.namespace, sent.operation, outcome, cache);
         *open.labels.entry(label).or_insert(0) += 1;
+        if sent.operation != Operation::Get || follows_reads(&sent.key) {
+            counts.operations.push(OperationRow {
+                at: sent.at,
+                ended: sent.at.after(latency),
+                dc: self.dcs[usize::from(sent.dc)].clone(),
+                namespace: self.namespaces[usize::from(sent.namespace)].clone(),
+                key: sent.key.clone(),
+                operation: self.operations[sent.operation as usize].clone(),
+                outcome,
+                value: sent.value,
+            });
+        }
         if weight > 0 {
             counts.requests.push(RequestRow {
                 at: sent.at,
@@ -123,6 +149,11 @@ impl Truth {
                 weight,
             });
         }
+    }
+
+    /// Writes and followed reads.
+    pub(super) fn take_operations(&self) -> Vec<OperationRow> {
+        std::mem::take(&mut lock(&self.counts).operations)
     }
 
     pub(super) fn take(&self) -> (Vec<TruthRow>, Vec<Offered>, Vec<RequestRow>) {

@@ -1,0 +1,254 @@
+//! Whether the store kept its promises, in every scenario: what was acknowledged is not lost, nothing is read that was never
+//! written, what was deleted stays deleted, nothing older than the bound is read, and in the end the stores hold the same.
+//!
+//! Only what customers saw counts, and what lies in the stores in the end. Of two writes one is later where it was sent
+//! after the other had ended; of two that overlap either may win. A write that was not acknowledged may have happened, at any
+//! time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kv_node::safeguards::Safeguard;
+
+use super::{Finding, Verdict};
+use crate::recording::{CopyRow, FIRST_VALUE, NO_VALUE, OperationRow, Outcome, Recording};
+use crate::spec::time::{self, IncidentTime};
+use crate::spec::{Action, Spec};
+
+/// What a purge, a fetch that was under way and a customer's own latency may add to the bound of a minute.
+const SLACK: Duration = Duration::from_secs(10);
+/// The bound on reads of namespaces that are enrolled.
+const BOUND: Duration = Duration::from_mins(1);
+/// So long after a write, or after a store came back, both stores have it (R6-3).
+const LEVEL_WITHIN: Duration = Duration::from_mins(10);
+/// Findings of one kind that are told one by one.
+const TOLD: usize = 5;
+
+type Key<'a> = (&'a str, &'a str);
+
+/// A write as the history of a key has it.
+#[derive(Clone, Copy, Debug)]
+struct Write {
+    value: u64,
+    sent: IncidentTime,
+    /// When it was acknowledged; `None` where it was not.
+    acknowledged: Option<IncidentTime>,
+}
+
+impl Write {
+    /// Whether it was over before another began, so that the other is later beyond doubt.
+    fn over_before(&self, sent: IncidentTime) -> bool {
+        self.acknowledged.is_some_and(|at| at < sent)
+    }
+}
+
+/// The writes of one key.
+#[derive(Default)]
+struct History {
+    writes: Vec<Write>,
+    /// Of the acknowledged ones, by when that was, the latest beginning so far.
+    newest: Vec<(IncidentTime, IncidentTime)>,
+}
+
+impl History {
+    fn close(&mut self) {
+        let mut acknowledged: Vec<(IncidentTime, IncidentTime)> = self
+            .writes
+            .iter()
+            .filter_map(|write| Some((write.acknowledged?, write.sent)))
+            .collect();
+        acknowledged.sort_unstable();
+        let mut latest = IncidentTime(0);
+        for (at, sent) in acknowledged {
+            latest = latest.max(sent);
+            self.newest.push((at, latest));
+        }
+    }
+
+    /// The latest beginning of a write that was acknowledged before a moment.
+    fn newest_before(&self, moment: IncidentTime) -> Option<IncidentTime> {
+        let count = self.newest.partition_point(|(at, _)| *at < moment);
+        self.newest[..count].last().map(|(_, sent)| *sent)
+    }
+
+    /// What may have written a value that was read by a moment.
+    fn sources(&self, value: u64, by: IncidentTime) -> impl Iterator<Item = &Write> {
+        self.writes.iter().filter(move |write| write.value == value && write.sent <= by)
+    }
+}
+
+/// What is wrong, by kind.
+#[derive(Default)]
+struct Wrong {
+    never_written: Vec<String>,
+    lost: Vec<String>,
+    undeleted: Vec<String>,
+    too_old: Vec<String>,
+    differing: Vec<String>,
+}
+
+pub(super) fn check(recording: &Recording) -> Vec<Finding> {
+    let histories = histories(recording);
+    let mut wrong = Wrong::default();
+    let bounds = bounds(recording);
+    for read in recording.operations.iter().filter(|row| &*row.operation == "get") {
+        if let Some(history) = histories.get(&(&*read.namespace, &*read.key)) {
+            check_read(read, history, bounds.get(&*read.namespace).copied(), &mut wrong);
+        }
+    }
+    check_copies(recording, &histories, &mut wrong);
+    let Wrong { never_written, lost, undeleted, too_old, differing } = wrong;
+    let mut findings = Vec::new();
+    for (what, wrong) in [
+        ("read what was never written", never_written),
+        ("lost a write that was acknowledged", lost),
+        ("brought back what was deleted", undeleted),
+        ("read what is older than the bound", too_old),
+        ("did not come to the same in both stores", differing),
+    ] {
+        let count = wrong.len();
+        findings.extend(wrong.into_iter().take(TOLD).map(|text| Finding {
+            verdict: Verdict::Fail,
+            text: format!("safety: {what}: {text}"),
+        }));
+        if count > TOLD {
+            let text = format!("safety: {what}: {} more", count - TOLD);
+            findings.push(Finding { verdict: Verdict::Fail, text });
+        }
+    }
+    findings
+}
+
+fn histories(recording: &Recording) -> BTreeMap<Key<'_>, History> {
+    let mut histories: BTreeMap<Key<'_>, History> = BTreeMap::new();
+    let first = |namespace: &str, key: &str| {
+        let about = recording.spec.topology.namespaces.iter().find(|n| n.id.as_str() == namespace);
+        let place: Option<u32> = key.strip_prefix('k').and_then(|place| place.parse().ok());
+        let laid = about.zip(place).is_some_and(|(about, place)| place < about.keys);
+        let begin = IncidentTime(0);
+        let value = if laid { FIRST_VALUE } else { NO_VALUE };
+        Write { value, sent: begin, acknowledged: Some(begin) }
+    };
+    for row in &recording.operations {
+        let history = histories.entry((&*row.namespace, &*row.key)).or_insert_with(|| History {
+            writes: vec![first(&row.namespace, &row.key)],
+            newest: Vec::new(),
+        });
+        if &*row.operation != "get" {
+            // What is refused at once has not happened.
+            let refused = matches!(row.outcome, Outcome::Status(400..=499));
+            if !refused {
+                history.writes.push(Write {
+                    value: row.value,
+                    sent: row.at,
+                    acknowledged: row.outcome.succeeded().then_some(row.ended),
+                });
+            }
+        }
+    }
+    histories.values_mut().for_each(History::close);
+    histories
+}
+
+/// How old a read may be, by namespace. Without the safeguard that bounds staleness there is no bound.
+fn bounds(recording: &Recording) -> BTreeMap<&str, Duration> {
+    let spec = &recording.spec;
+    let bounded =
+        spec.topology.dcs.keys().all(|dc| spec.build_of(dc).has(Safeguard::BoundedStaleness));
+    if !bounded {
+        return BTreeMap::new();
+    }
+    let of = |about: &'_ crate::spec::topology::NamespaceAbout| {
+        if about.enrolled { BOUND } else { BOUND.max(Duration::from_secs(about.cache_ttl_s)) }
+    };
+    spec.topology.namespaces.iter().map(|about| (about.id.as_str(), of(about))).collect()
+}
+
+fn check_read(read: &OperationRow, history: &History, bound: Option<Duration>, wrong: &mut Wrong) {
+    if !matches!(read.outcome, Outcome::Status(200 | 404)) {
+        return;
+    }
+    let mut sources = history.sources(read.value, read.ended).peekable();
+    if sources.peek().is_none() {
+        let what = format!("{} at {}", told(read), time::format(read.at));
+        if read.value == NO_VALUE {
+            wrong.lost.push(format!("{what}: there is none, and nobody deleted it"));
+        } else {
+            wrong.never_written.push(what);
+        }
+        return;
+    }
+    let Some(bound) = bound else { return };
+    let Some(newest) = history.newest_before(read.at.before(bound + SLACK)) else { return };
+    if sources.all(|write| write.over_before(newest)) {
+        let what = format!(
+            "{} at {}, a later write was sent at {}",
+            told(read),
+            time::format(read.at),
+            time::format(newest)
+        );
+        let deletion = history.writes.iter().any(|w| w.sent == newest && w.value == NO_VALUE);
+        if deletion { wrong.undeleted.push(what) } else { wrong.too_old.push(what) }
+    }
+}
+
+fn told(read: &OperationRow) -> String {
+    format!("{}/{} in {}", read.namespace, read.key, read.dc)
+}
+
+fn check_copies(recording: &Recording, histories: &BTreeMap<Key<'_>, History>, wrong: &mut Wrong) {
+    let mut by_key: BTreeMap<Key<'_>, Vec<&CopyRow>> = BTreeMap::new();
+    for copy in &recording.copies {
+        by_key.entry((&*copy.namespace, &*copy.key)).or_default().push(copy);
+    }
+    let level_from = level_from(&recording.spec);
+    for (key, copies) in by_key {
+        let name = format!("{}/{}", key.0, key.1);
+        let history = histories.get(&key);
+        let settled = history.is_none_or(|history| {
+            level_from.is_some_and(|from| history.writes.iter().all(|write| write.sent < from))
+        });
+        let versions: Vec<&Arc<str>> = copies.iter().map(|copy| &copy.version).collect();
+        if settled && versions.windows(2).any(|pair| pair[0] != pair[1]) {
+            let held: Vec<String> =
+                copies.iter().map(|copy| format!("{} holds {}", copy.store, held(copy))).collect();
+            wrong.differing.push(format!("{name}: {}", held.join(", ")));
+        }
+        let Some(history) = history else { continue };
+        let Some(newest) = history.newest.last().map(|(_, sent)| *sent) else { continue };
+        let Some(best) = copies.iter().max_by_key(|copy| &copy.version) else { continue };
+        let kept =
+            history.sources(best.value, recording.spec.end).any(|write| !write.over_before(newest));
+        if !kept {
+            wrong.lost.push(format!(
+                "{name}: in the end there is {}, of before {}",
+                held(best),
+                time::format(newest)
+            ));
+        }
+    }
+}
+
+/// Writes that were sent before this moment are in both stores when the run ends; `None` where that cannot be asked: a store
+/// was away until the end, or a node died with what it had in mind and no crawler runs.
+fn level_from(spec: &Spec) -> Option<IncidentTime> {
+    let moment = spec.end.before(LEVEL_WITHIN);
+    for planned in &spec.timeline {
+        match &planned.action {
+            Action::Crash { .. } => return None,
+            Action::Fault { for_s, .. } => {
+                let healed = planned.at.after(Duration::from_secs(*for_s));
+                if healed >= moment {
+                    return None;
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(moment)
+}
+
+fn held(copy: &CopyRow) -> String {
+    if copy.version.is_empty() { "nothing".to_owned() } else { format!("version {}", copy.version) }
+}
