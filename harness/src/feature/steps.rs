@@ -35,6 +35,11 @@ fn requests_a_second(world: &mut World, number: f64) {
     world.requests_per_s(number);
 }
 
+#[given(expr = "store {dc} is the only one that is configured")]
+fn only_store(world: &mut World, store: Quoted) {
+    world.only_store(&store.0);
+}
+
 #[given(expr = "every data center runs build {dc}")]
 fn every_dc_runs(world: &mut World, build: Quoted) {
     world.build_everywhere(&build.0);
@@ -196,7 +201,12 @@ fn no_alert_of(world: &mut World, severity: Quoted) {
 
 #[then(expr = "these alerts fired, and no other:")]
 fn these_alerts(world: &mut World, step: &cucumber::gherkin::Step) {
-    table::alerts(world, step);
+    table::alerts(world, None, step);
+}
+
+#[then(expr = "these alerts fired, and no other of severity {dc}:")]
+fn these_alerts_of(world: &mut World, severity: Quoted, step: &cucumber::gherkin::Step) {
+    table::alerts(world, Some(severity.0), step);
 }
 
 #[then(expr = "no log line or exception names {dcs}")]
@@ -224,6 +234,11 @@ fn traced(world: &mut World, from: Quoted, to: Quoted) {
     if let (Some(from), Some(to)) = (from.into_iter().next(), to.into_iter().next()) {
         world.expect(Measure::FailedTraces { from, to }, Bound::at_least(1.0));
     }
+}
+
+#[then(expr = "every key that was written is the same in all stores")]
+fn written_alike(world: &mut World) {
+    world.expect(Measure::WrittenAlike, Bound::at_least(1.0));
 }
 
 #[then(expr = "this query over {source} stays below {level}:")]

@@ -42,7 +42,7 @@ pub(super) fn faults(world: &mut World, span: Duration, step: &Step) {
 const ALERT_COLUMNS: [&str; 3] = ["alert", "for", "within"];
 
 /// Reads the table `| alert | for | within |` below a step: each of its alerts fires, and no other of any kind.
-pub(super) fn alerts(world: &mut World, step: &Step) {
+pub(super) fn alerts(world: &mut World, severity: Option<String>, step: &Step) {
     let columns = format!("| {} |", ALERT_COLUMNS.join(" | "));
     let table = step.table.as_ref().and_then(|table| table.rows.split_first());
     let Some((_, rows)) = table.filter(|(header, _)| header.iter().eq(ALERT_COLUMNS.iter())) else {
@@ -61,7 +61,7 @@ pub(super) fn alerts(world: &mut World, step: &Step) {
         named.extend(world.alert_row(alert, labels, within));
     }
     world.at_step(step);
-    world.no_alert_but(None, &named);
+    world.no_alert_but(severity, &named);
 }
 
 fn fault(world: &World, row: &[String]) -> Result<Fault, Problem> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cucumber::gherkin::{Step, StepType};
-use kv_node::ids::{BuildId, Dc, Namespace};
+use kv_node::ids::{BuildId, Dc, Namespace, Peer};
 use kv_node::safeguards::{Build, Safeguard};
 
 use super::catalog::Catalog;
@@ -141,6 +141,17 @@ impl World {
             }
             None => self.topology_first(),
         }
+    }
+
+    pub(super) fn only_store(&mut self, name: &str) {
+        let Some(topology) = &mut self.topology else { return self.topology_first() };
+        if topology.stores.contains_key(&Peer::from(name)) {
+            topology.stores.retain(|store, _| store.as_str() == name);
+            return;
+        }
+        let known: Vec<String> = topology.stores.keys().map(ToString::to_string).collect();
+        let problem = self.problem(format!("there is no store \"{name}\" in the topology"));
+        self.report(problem.did_you_mean(name, known.iter().map(String::as_str)));
     }
 
     pub(super) fn build_everywhere(&mut self, name: &str) {

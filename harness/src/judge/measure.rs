@@ -119,6 +119,7 @@ fn take_signal(measure: &Measure, window: Window, recording: &Recording) -> Take
             signals::seconds_to_report(recording, window, (kind, script), dcs)
         }
         Measure::FailedTraces { from, to } => signals::failed_traces(recording, window, from, to),
+        Measure::WrittenAlike => super::safety::written_alike(recording),
         Measure::Query { over, query, extreme } => {
             super::query::take(recording, window, *over, query, *extreme)
         }

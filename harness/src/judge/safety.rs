@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use kv_node::safeguards::Safeguard;
 
+use super::measure::Taken;
 use super::{Finding, Verdict};
 use crate::recording::{CopyRow, FIRST_VALUE, NO_VALUE, OperationRow, Outcome, Recording};
 use crate::spec::time::{self, IncidentTime};
@@ -228,6 +229,27 @@ fn check_copies(recording: &Recording, histories: &BTreeMap<Key<'_>, History>, w
             ));
         }
     }
+}
+
+/// Of the keys that were written with success, but for the last minutes, the share that the stores hold alike in the end.
+pub(super) fn written_alike(recording: &Recording) -> Taken {
+    let histories = histories(recording);
+    let until = recording.spec.end.before(LEVEL_WITHIN);
+    let settled = |key: &Key<'_>| {
+        let writes = histories.get(key).map(|history| &history.writes[1..]).unwrap_or_default();
+        writes.iter().any(|write| write.acknowledged.is_some())
+            && writes.iter().all(|write| write.sent < until)
+    };
+    let mut versions: BTreeMap<Key<'_>, Vec<&str>> = BTreeMap::new();
+    for copy in &recording.copies {
+        versions.entry((&*copy.namespace, &*copy.key)).or_default().push(&copy.version);
+    }
+    versions.retain(|key, _| settled(key));
+    let alike = versions.values().filter(|held| held.windows(2).all(|pair| pair[0] == pair[1]));
+    let (alike, all) = (alike.count(), versions.len());
+    #[expect(clippy::cast_precision_loss, reason = "thousands")]
+    let share = alike as f64 / all.max(1) as f64;
+    Taken::new(share, all as u64).note(format!("{alike} of {all} keys"))
 }
 
 /// Writes that were sent before this moment are in both stores when the run ends; `None` where that cannot be asked: a store

@@ -186,6 +186,9 @@ pub enum Measure {
         /// Where the request went on to.
         to: Dc,
     },
+    /// Of the keys that were written with success, the share that the stores hold alike when the run ends. Keys that were
+    /// written in its last ten minutes are left out.
+    WrittenAlike,
     /// The largest or the smallest value that a query has at any moment, whatever its labels.
     Query {
         /// Over what.
@@ -264,6 +267,7 @@ impl Measure {
             | Self::OwnerPrecision { .. }
             | Self::OwnerRecall { .. }
             | Self::FailuresToldByLog
+            | Self::WrittenAlike
             | Self::StatusShare { .. } => Unit::Share,
             Self::SecondsToLast500 { .. }
             | Self::SecondsToAlert { .. }
@@ -296,6 +300,7 @@ impl Measure {
             }
             Self::WorstDcErrorShare { scope } => format!("error share, worst data center{scope}"),
             Self::LeastDcErrors { scope } => format!("errors, least affected data center{scope}"),
+            Self::WrittenAlike => "of the written keys, alike in all stores".to_owned(),
             Self::OwnerPrecision { .. } => "of the 500s, owned by a bad data center".to_owned(),
             Self::OwnerRecall { .. } => "of the misses owned by a bad one, 500".to_owned(),
             Self::Recoveries { .. } => "misses owned by a bad one, answered".to_owned(),

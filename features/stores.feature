@@ -1,0 +1,53 @@
+Feature: A store goes away
+
+  Of two stores one may be gone for an hour: customers notice nothing, on-call is told at once, and what it missed it gets when
+  it is back (R6-1 to R6-3 of the facts about 12 June 2025).
+
+  Background:
+    Given the topology "small" with its traffic
+    And the replay starts at 2023-07-11 12:00
+
+  Rule: one of two, for an hour
+    Background:
+      When 20 minutes pass
+
+    Scenario: customers notice nothing
+      When these faults act for 60 minutes:
+        | fault     | from   | to      | amount | share |
+        | partition | anyone | store-a |        | 100 % |
+      And 60 minutes pass
+      # What fails is the noise's: both stores in a burst at once, a deploy, a flapping link.
+      Then the share of failed requests stays below 0.05 %
+      And these alerts fired, and no other of severity "page":
+        | alert          | for           | within    |
+        | RedundancyLost | store=store-a | 2 minutes |
+
+    Scenario: what it missed it has ten minutes after it is back, and nobody is flooded
+      When these faults act for 60 minutes:
+        | fault     | from   | to      | amount | share |
+        | partition | anyone | store-a |        | 100 % |
+      And 60 minutes pass
+      And 11 minutes pass
+      Then every key that was written is the same in all stores
+
+    Scenario: the return is no storm
+      When these faults act for 60 minutes:
+        | fault     | from   | to      | amount | share |
+        | partition | anyone | store-a |        | 100 % |
+      And 60 minutes pass
+      Then the share of failed requests stays below 0.05 %
+      When 11 minutes pass
+      Then the share of failed requests stays below 0.05 %
+      And this query over telemetry stays below 1.5:
+        """
+        sum(increase(node_purge_sent_total[10m])) / sum(increase(node_purge_sent_total[10m] offset 70m))
+        """
+
+  Rule: configured away
+    Scenario: a store that is configured away is missed before anything fails
+      Given store "store-b" is the only one that is configured
+      When 10 minutes pass
+      Then these alerts fired, and no other:
+        | alert          | for           | within    |
+        | RedundancyLost | store=store-b | 2 minutes |
+      And the share of failed requests stays below 1 %
