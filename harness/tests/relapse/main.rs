@@ -10,6 +10,7 @@ mod junit;
 mod output;
 mod panics;
 mod prometheus;
+mod promises;
 mod repo;
 mod sabotage;
 mod scale;

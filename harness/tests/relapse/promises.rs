@@ -1,0 +1,104 @@
+//! A store that breaks a promise never ends green.
+
+use std::time::Duration;
+
+use relapse::judge::{Judgement, Verdict, judge};
+use relapse::lab::{drive, sim::Simulated};
+use relapse::recording::{
+    FIRST_VALUE, NO_VALUE, OperationRow, Outcome, Recording, RecordingWriter,
+};
+use relapse::spec::Scenario;
+
+use crate::repo::{Copy, scenarios};
+
+/// A scenario in which nothing is wrong, long enough that stores must have come level.
+fn quiet() -> (Scenario, RecordingWriter) {
+    let mut scenario = scenarios("faults").remove(0);
+    scenario.spec.end = scenario.spec.start.after(Duration::from_mins(25));
+    scenario.expectations.clear();
+    let recording = drive(Box::new(Simulated::new(1)), &scenario.spec, |_| {}).unwrap();
+    (scenario, recording)
+}
+
+fn judged(scenario: &Scenario, recording: &RecordingWriter) -> Judgement {
+    let folder = Copy::new();
+    let path = folder.path().join("recording");
+    recording.write(&path, &scenario.spec, 1).unwrap();
+    judge(scenario, &Recording::read(&path).unwrap())
+}
+
+fn found(judgement: &Judgement, text: &str) {
+    assert_eq!(judgement.verdict, Verdict::Fail, "{text}");
+    let found = judgement.findings.iter().any(|finding| finding.text.contains(text));
+    assert!(found, "{text}: {:?}", judgement.findings);
+}
+
+/// A write that was acknowledged in the first minutes, of a key that nobody writes again and whose reads are followed.
+fn lonely_write(recording: &RecordingWriter) -> OperationRow {
+    let writes = |row: &&OperationRow| &*row.operation == "put" && row.outcome.succeeded();
+    let of_key = |row: &OperationRow| {
+        let same = |other: &&OperationRow| other.namespace == row.namespace && other.key == row.key;
+        recording.operations.iter().filter(same).filter(|row| &*row.operation != "get").count()
+    };
+    let lonely = |row: &&OperationRow| {
+        relapse::recording::follows_reads(&row.key)
+            && row.at < recording.operations[0].at.after(Duration::from_mins(5))
+            && of_key(row) == 1
+    };
+    recording.operations.iter().filter(writes).find(lonely).unwrap().clone()
+}
+
+/// The same key, read long after.
+fn read_of(write: &OperationRow, value: u64) -> OperationRow {
+    let at = write.ended.after(Duration::from_mins(3));
+    let outcome = Outcome::Status(if value == NO_VALUE { 404 } else { 200 });
+    OperationRow {
+        at,
+        ended: at.after(Duration::from_millis(5)),
+        operation: "get".into(),
+        outcome,
+        value,
+        ..write.clone()
+    }
+}
+
+#[test]
+fn every_promise_that_is_broken_is_named() {
+    let (scenario, recording) = quiet();
+    let findings = judged(&scenario, &recording).findings;
+    assert!(findings.is_empty(), "{findings:?}");
+    let write = lonely_write(&recording);
+
+    let with = |row: OperationRow| {
+        let mut changed = quiet().1;
+        changed.operations.push(row);
+        judged(&scenario, &changed)
+    };
+    found(&with(read_of(&write, write.value + 1_000_000)), "read what was never written");
+    found(&with(read_of(&write, FIRST_VALUE)), "read what is older than the bound");
+    found(&with(read_of(&write, NO_VALUE)), "lost a write that was acknowledged");
+
+    // The write becomes a deletion: a later read of what was before it brings that back.
+    let mut changed = quiet().1;
+    for row in &mut changed.operations {
+        if row.value == write.value && &*row.operation == "put" {
+            row.operation = "delete".into();
+            row.value = NO_VALUE;
+        }
+    }
+    changed.operations.retain(|row| row.value != write.value);
+    changed.copies.retain(|copy| copy.value != write.value);
+    changed.operations.push(read_of(&write, FIRST_VALUE));
+    found(&judged(&scenario, &changed), "brought back what was deleted");
+
+    // One store forgets a write, then both go back to what was before it.
+    let mut changed = quiet().1;
+    let mut copies = changed.copies.iter_mut().filter(|copy| copy.value == write.value);
+    copies.next().unwrap().version = "".into();
+    found(&judged(&scenario, &changed), "did not come to the same in both stores");
+    let mut changed = quiet().1;
+    for copy in changed.copies.iter_mut().filter(|copy| copy.value == write.value) {
+        copy.value = FIRST_VALUE;
+    }
+    found(&judged(&scenario, &changed), "lost a write that was acknowledged");
+}
