@@ -74,7 +74,12 @@ impl Node {
             dc: config.dc.clone(),
             members: config.members.clone(),
             env: env.clone(),
-            storage: Storage::new(stores, env.clone(), metrics.clone()),
+            storage: Storage::new(
+                stores,
+                config.limits.crawl_keys_per_s > 0,
+                env.clone(),
+                metrics.clone(),
+            ),
             peers: Arc::new(TierClient::new(env.clone(), secret.clone())),
             control: config.control.clone(),
             suspects: Arc::new(Reporter::new(config.dc.clone(), env.clone(), secret.clone())),

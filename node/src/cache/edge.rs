@@ -37,6 +37,11 @@ impl Edge {
         Self { entries: Entries::new(bytes_max), flights: Flights::new() }
     }
 
+    /// Forgets what is older than a version that this data center has found out about.
+    pub(super) fn forget_older(&self, name: &Name, version: Version) {
+        self.entries.remove_older(name, version);
+    }
+
     /// Whether the last that is known of a key here is that it was deleted.
     pub(super) fn deleted(&self, name: &Name) -> bool {
         self.entries.peek(name).is_some_and(

@@ -292,6 +292,8 @@ impl Cache {
                 if let Some(repaired) = rest.await {
                     this.metrics.repairs.inc();
                     if repaired.was_newer {
+                        // No purge reaches an edge, but this one knows better now.
+                        this.edge.forget_older(&repaired.name, repaired.version);
                         this.purge(&asked, &repaired.name, repaired.version);
                     }
                 }

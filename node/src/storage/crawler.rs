@@ -60,6 +60,9 @@ impl Storage {
                 crawled.reindexed += self.reindex(store, namespace, keys, old).await?;
             }
         }
+        if crawled.next.is_none() {
+            self.settled(now);
+        }
         Ok(crawled)
     }
 

@@ -12,7 +12,7 @@ const FAILURES_MAX: u32 = 3;
 const PROBE_PAUSE: Duration = Duration::from_secs(5);
 
 /// A store that has come back is not believed alone for so long: writes that it missed are on their way to it.
-const RECOVERY: Duration = Duration::from_mins(1);
+pub(super) const RECOVERY: Duration = Duration::from_mins(1);
 
 /// The health of one store, as this node sees it.
 #[derive(Debug, Default)]

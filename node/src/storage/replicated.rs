@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::{Either, join, join_all, select};
 
-use super::health::Health;
+use super::health::{Health, RECOVERY};
 use super::layout;
 use super::object_store::{ObjectStore, StoreError, StoredObject, Written};
 use super::queue::Behind;
 use super::{Found, Repaired, Sealed, StorageError};
-use crate::env::{BoxFuture, NodeEnv};
+use crate::env::{BoxFuture, NodeEnv, Timestamp};
 use crate::ids::{Name, Version};
 use crate::telemetry::trace::Attribute;
 use crate::telemetry::{Metrics, Stage, TraceContext};
@@ -29,6 +30,8 @@ struct Replica {
 #[derive(Clone)]
 pub struct Storage {
     stores: Arc<[Replica]>,
+    /// From when on one store alone is believed, in microseconds since 1970.
+    settled_us: Arc<AtomicU64>,
     pub(super) env: NodeEnv,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -57,15 +60,22 @@ struct Said {
 }
 
 impl Storage {
-    /// Storage over one or two stores.
-    pub fn new(stores: Vec<Arc<dyn ObjectStore>>, env: NodeEnv, metrics: Arc<Metrics>) -> Self {
+    /// Storage over one or two stores. A node that begins does not know what a store may have missed while nobody watched, so
+    /// at first it believes none alone: until the crawler has been through, or where none runs here, for a minute.
+    pub fn new(
+        stores: Vec<Arc<dyn ObjectStore>>,
+        crawls: bool,
+        env: NodeEnv,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let settled = if crawls { Timestamp(u64::MAX) } else { env.clock.now().after(RECOVERY) };
         let replica = |store: Arc<dyn ObjectStore>| Replica {
             behind: Behind::new(env.chance.stream(&format!("catch-up/{}", store.peer()))),
             health: Health::default(),
             store,
         };
         let stores = stores.into_iter().map(replica).collect();
-        Self { stores, env, metrics }
+        Self { stores, settled_us: Arc::new(settled.0.into()), env, metrics }
     }
 
     /// Reads a key from all stores at once.
@@ -93,7 +103,9 @@ impl Storage {
             Either::Right((first, rest)) => (first, (1, 0), rest),
         };
         // A store that has only just come back may still lack what was written meanwhile.
-        let trusted = !self.stores[fast].health.recovering(self.env.clock.now())
+        let now = self.env.clock.now();
+        let trusted = now.0 >= self.settled_us.load(Ordering::Relaxed)
+            && !self.stores[fast].health.recovering(now)
             && !self.stores[fast].behind.holds(name);
         if let Ok(found @ Found::Value(_)) = &first
             && trusted
@@ -202,6 +214,11 @@ impl Storage {
             body: bytes::Bytes::new(),
         };
         self.stores[store].store.put(&layout::index_object(name, sealed), content, trace)
+    }
+
+    /// The crawler has been through all keys: from now on one store alone is believed.
+    pub(super) fn settled(&self, now: Timestamp) {
+        self.settled_us.fetch_min(now.0, Ordering::Relaxed);
     }
 
     /// How many stores there are.

@@ -9,6 +9,7 @@
 
 mod bounds;
 mod client;
+mod crash;
 mod dev;
 mod end;
 mod process;
