@@ -77,6 +77,10 @@ impl ConsoleSink {
 
 impl TelemetrySink for ConsoleSink {
     fn lifecycle(&self, at: Timestamp, event: Lifecycle) {
+        // Isolates begin by the dozen, and nothing follows from it for who has started a node to try it.
+        if !self.responses && matches!(event, Lifecycle::IsolateStarted { .. }) {
+            return;
+        }
         self.tell("lifecycle", Some(at), &event);
     }
 
