@@ -128,6 +128,18 @@ async fn errors_speak_in_the_reason_phrase() {
         assert_eq!((answer.status.as_u16(), answer.reason.as_deref()), (status, Some(reason)));
         assert_eq!(answer.body.len(), 0);
     }
+    for (method, path, allowed) in [
+        (POST, "/", "GET"),
+        (POST, "/k?urlencoded=true", "GET, PUT, DELETE"),
+        (Method::HEAD, "/bulk/get", "GET, POST, PUT, DELETE"),
+    ] {
+        let answer = bench.binding(method, path, "").await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("allow")),
+            (405, Some(allowed)),
+            "{path}"
+        );
+    }
     let long = bench.binding(PUT, &format!("/{}?urlencoded=true", "k".repeat(513)), "v").await;
     let reason = "UTF-8 encoded length of 513 exceeds key length limit of 512.";
     assert_eq!((long.status.as_u16(), long.reason.as_deref()), (414, Some(reason)));
