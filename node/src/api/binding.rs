@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::access::Access;
+use super::object::Object;
 use super::query::Query;
 use super::rest::{CACHE_STATUS, Kind, Refusal, as_json, cache_status, expiration};
 use super::{decode_segment, status};
@@ -132,7 +133,9 @@ async fn answer(
             gateway.delete(ctx, &key).await?;
             Ok(status::bare(StatusCode::OK))
         }
-        _ => Err(Refusal::Method),
+        (_, "/") => Err(Refusal::Method("GET")),
+        (_, BULK_GET) => Err(Refusal::Method("GET, POST, PUT, DELETE")),
+        _ => Err(Refusal::Method("GET, PUT, DELETE")),
     }
 }
 
@@ -215,7 +218,7 @@ impl Binding<'_> {
         if request.body().len() > BODY_MAX {
             return Err(Refusal::TooLarge(BODY_MAX));
         }
-        let wanted: Wanted = serde_json::from_slice(request.body())
+        let Object(wanted): Object<Wanted> = serde_json::from_slice(request.body())
             .map_err(|error| Refusal::Malformed(format!("the body is not as expected: {error}")))?;
         let kind = match wanted.kind.as_deref() {
             None | Some("text") => Kind::Text,

@@ -7,12 +7,14 @@
 //! * [`tier`]: between data centers; server and client side by side, since they are one protocol.
 //! * [`admin`]: configuration, isolates, metrics. Never through the worker: recovery must not need it.
 //! * [`auth`]: the shared secret of the tier and admin listeners.
+//! * [`object`]: JSON objects as bodies.
 //! * [`status`]: the one place where errors become HTTP.
 
 pub mod access;
 pub mod admin;
 pub mod auth;
 pub mod binding;
+mod object;
 mod query;
 pub mod rest;
 pub mod status;

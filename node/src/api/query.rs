@@ -15,13 +15,16 @@ impl<'a> Query<'a> {
     fn raw(&self, name: &str) -> Option<&'a str> {
         self.0.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (key == name).then_some(value)
+            percent_decode_str(key).eq(name.bytes()).then_some(value)
         })
     }
 
     /// A parameter as a number. What is no number is none that any rule allows: zero.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
-        self.raw(name).map(|value| value.parse().unwrap_or(0))
+        let text = self.text(name).transpose()?;
+        // `parse` takes a plus before the digits.
+        let digits = text.ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        Some(digits.and_then(|digits| digits.parse().ok()).unwrap_or(0))
     }
 
     /// A parameter as text; `Err` where it is not UTF-8.
@@ -41,12 +44,15 @@ mod tests {
 
     #[test]
     fn a_parameter_is_decoded_once() {
-        let uri = "/?prefix=p+%C3%A9%252B&limit=7&cursor=&broken=%ff&times=many";
+        let uri = "/?prefix=p+%C3%A9%252B&%6Cimit=%37&cursor=&broken=%ff&times=many&plus=%2B7";
         let request = Request::get(uri).body(Bytes::new()).unwrap();
         let query = Query::of(&request);
         assert_eq!(query.text("prefix"), Ok(Some("p é%2B".to_owned())));
         assert_eq!(query.number("limit"), Some(7));
-        assert_eq!(query.number("times"), Some(0));
+        assert_eq!(query.number("missing"), None);
+        for none in ["times", "broken", "cursor", "plus"] {
+            assert_eq!(query.number(none), Some(0), "{none}");
+        }
         assert_eq!(query.text("cursor"), Ok(Some(String::new())));
         assert_eq!(query.text("missing"), Ok(None));
         assert_eq!(query.text("broken"), Err("broken is not UTF-8".to_owned()));

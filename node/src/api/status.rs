@@ -1,7 +1,7 @@
 //! Where errors become HTTP.
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
@@ -139,10 +139,13 @@ pub(super) fn rest_refusal(operation: &str, refusal: &Refusal) -> Response<Bytes
     match refusal {
         Refusal::Gateway(error) => gateway_error(operation, error),
         Refusal::Malformed(message) => refused(StatusCode::BAD_REQUEST, 10012, message),
-        Refusal::Method => refused(
-            StatusCode::METHOD_NOT_ALLOWED,
-            10405,
-            "Method not allowed for this authentication scheme",
+        Refusal::Method(allowed) => allowing(
+            allowed,
+            refused(
+                StatusCode::METHOD_NOT_ALLOWED,
+                10405,
+                "Method not allowed for this authentication scheme",
+            ),
         ),
         Refusal::TooLarge(limit) => refused(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -180,7 +183,7 @@ pub(super) fn binding_refusal(refusal: &Refusal) -> Response<Bytes> {
         Refusal::Malformed(message) => {
             (StatusCode::BAD_REQUEST, ErrorClass::Refused, message.clone())
         }
-        Refusal::Method => {
+        Refusal::Method(_) => {
             (StatusCode::METHOD_NOT_ALLOWED, ErrorClass::Refused, "Method Not Allowed".to_owned())
         }
         Refusal::TooLarge(limit) => (
@@ -189,7 +192,14 @@ pub(super) fn binding_refusal(refusal: &Refusal) -> Response<Bytes> {
             format!("The body is larger than {limit} bytes."),
         ),
     };
-    phrased(refused(status, class), &reason)
+    let answer = phrased(refused(status, class), &reason);
+    if let Refusal::Method(allowed) = refusal { allowing(allowed, answer) } else { answer }
+}
+
+/// Names the methods that a path takes, as a 405 must.
+fn allowing(methods: &'static str, mut answer: Response<Bytes>) -> Response<Bytes> {
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    answer
 }
 
 /// What a binding is told that is not let in.

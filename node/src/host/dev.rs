@@ -102,6 +102,8 @@ fn config(keys: &Keys, options: &Options) -> NodeConfig {
         tokens: options.token.iter().map(|token| Token::new(token, Vec::new())).collect(),
         // Stores in memory begin and end together. Those on disk may differ after a crash.
         limits: Limits {
+            // What the documented service allows today.
+            cache_ttl_min_s: 30,
             crawl_keys_per_s: if options.data.is_some() { CRAWL_KEYS_PER_S } else { 0 },
             ..Limits::default()
         },

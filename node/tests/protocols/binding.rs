@@ -138,6 +138,23 @@ async fn errors_speak_in_the_reason_phrase() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_no_operation_is_told_so() {
+    let bench = Bench::new();
+    for (method, path, allowed) in [
+        (POST, "/", "GET"),
+        (POST, "/k?urlencoded=true", "GET, PUT, DELETE"),
+        (Method::HEAD, "/bulk/get", "GET, POST, PUT, DELETE"),
+    ] {
+        let answer = bench.binding(method, path, "").await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("allow")),
+            (405, Some(allowed)),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_namespace_that_does_not_exist_is_not_a_missing_key() {
     let bench = Bench::new();
     let ask = |id: Option<&str>| {

@@ -116,7 +116,7 @@ async fn a_list_goes_on_where_its_page_ended() {
         }
     }
     assert_eq!((listed, pages), (keys, 3));
-    for query in ["limit=9", "limit=1001", "limit=x", "cursor=!", "prefix=%ff"] {
+    for query in ["limit=9", "limit=1001", "limit=x", "limit=%2B10", "cursor=!", "prefix=%ff"] {
         let refused = bench.rest(GET, &format!("/ns/keys?{query}"), "").await;
         assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, 10012), "{query}");
     }
@@ -180,6 +180,21 @@ async fn one_key_that_may_not_be_written_refuses_all() {
     }
     let many = vec![json!({"key": "k", "value": ""}); 10_001];
     assert_eq!(bench.rest(PUT, "/ns/bulk", json!(many).to_string()).await.code(), 10012);
+    assert_eq!(bench.rest(GET, "/ns/keys", "").await.result(), json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_array_is_no_object() {
+    let bench = Bench::new();
+    for (method, path, body) in [
+        (POST, "", json!(["a title"])),
+        (PUT, "/ns", json!(["a title"])),
+        (PUT, "/ns/bulk", json!([["k", "v"]])),
+        (POST, "/ns/bulk/get", json!([["k"]])),
+    ] {
+        let refused = bench.rest(method, path, body.to_string()).await;
+        assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, 10012), "{body}");
+    }
     assert_eq!(bench.rest(GET, "/ns/keys", "").await.result(), json!([]));
 }
 
@@ -277,10 +292,23 @@ async fn a_token_opens_its_account() {
 #[tokio::test(start_paused = true)]
 async fn what_is_no_operation_is_told_so() {
     let bench = Bench::new();
+    for (method, path, allowed) in [
+        (DELETE, "", "GET, POST"),
+        (POST, "/ns", "GET, PUT, DELETE"),
+        (POST, "/ns/values/k", "GET, PUT, DELETE"),
+        (Method::HEAD, "/ns/values/k", "GET, PUT, DELETE"),
+        (PUT, "/ns/metadata/k", "GET"),
+        (PUT, "/ns/keys", "GET"),
+        (GET, "/ns/bulk", "PUT, DELETE"),
+        (GET, "/ns/bulk/delete", "POST"),
+        (GET, "/ns/bulk/get", "POST"),
+    ] {
+        let answer = bench.rest(method.clone(), path, "").await;
+        let told = (answer.status, answer.code(), answer.header("allow"));
+        let expected = (StatusCode::METHOD_NOT_ALLOWED, 10405, Some(allowed));
+        assert_eq!(told, expected, "{method} {path}");
+    }
     for (method, path, status, code) in [
-        (POST, "/ns/values/k", StatusCode::METHOD_NOT_ALLOWED, 10405),
-        (DELETE, "", StatusCode::METHOD_NOT_ALLOWED, 10405),
-        (PUT, "/ns/keys", StatusCode::METHOD_NOT_ALLOWED, 10405),
         (GET, "/ns/values/", StatusCode::NOT_FOUND, 7003),
         (GET, "/ns/values/a/b", StatusCode::NOT_FOUND, 7003),
         (GET, "/ns/values/%ff", StatusCode::NOT_FOUND, 7003),

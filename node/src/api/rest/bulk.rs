@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Call, Refusal, keys};
+use crate::api::object::Object;
 use crate::api::status;
 use crate::gateway::{Expiration, GatewayError, OpenNamespace, Put, Value};
 use crate::ids::Namespace;
@@ -72,9 +73,9 @@ impl Call<'_> {
         request: &Request<Bytes>,
     ) -> Result<Response<Bytes>, Refusal> {
         let namespace = self.gateway.open(self.ctx, self.account, namespace).await?;
-        let items: Vec<Item> = parse(request, BODY_MAX)?;
+        let items: Vec<Object<Item>> = parse(request, BODY_MAX)?;
         let count = items.len();
-        let puts = items.into_iter().map(|item| put_of(&namespace, item));
+        let puts = items.into_iter().map(|Object(item)| put_of(&namespace, item));
         let puts = puts.collect::<Result<Vec<_>, Refusal>>()?;
         let failed = self.gateway.put_many(self.ctx, puts).await?;
         done(count, failed)
@@ -98,7 +99,7 @@ impl Call<'_> {
         request: &Request<Bytes>,
     ) -> Result<Response<Bytes>, Refusal> {
         let namespace = self.gateway.open(self.ctx, self.account, namespace).await?;
-        let wanted: Wanted = parse(request, BODY_MAX)?;
+        let Object(wanted): Object<Wanted> = parse(request, BODY_MAX)?;
         let keys = wanted.keys.iter().map(|key| namespace.key(key));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         let values = self.gateway.get_many(self.ctx, &keys, None).await?;

@@ -41,8 +41,8 @@ pub(super) enum Refusal {
     Gateway(GatewayError),
     /// The body, a parameter or a part of it is not what the operation takes.
     Malformed(String),
-    /// The path is one, the method is not.
-    Method,
+    /// The path is one, the method is not: it takes these.
+    Method(&'static str),
     /// The body is larger than this, in bytes.
     TooLarge(usize),
 }
@@ -114,7 +114,7 @@ impl Call<'_> {
             (Route::Namespace(id), &Method::GET) => self.namespace(&id).await,
             (Route::Namespace(id), &Method::PUT) => self.rename_namespace(&id, &request).await,
             (Route::Namespace(id), &Method::DELETE) => self.delete_namespace(&id).await,
-            _ => Err(Refusal::Method),
+            (route, _) => Err(Refusal::Method(route.methods())),
         }
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::bulk::parse;
 use super::{Call, Refusal};
+use crate::api::object::Object;
 use crate::api::query::Query;
 use crate::api::status;
 use crate::gateway::{NamespaceInfo, Order};
@@ -82,7 +83,7 @@ impl Call<'_> {
         self,
         request: &Request<Bytes>,
     ) -> Result<Response<Bytes>, Refusal> {
-        let Wanted { title, jurisdiction } = parse(request, BODY_MAX)?;
+        let Object(Wanted { title, jurisdiction }) = parse(request, BODY_MAX)?;
         let jurisdiction = jurisdiction.map(|one| one.name().to_owned());
         let created =
             self.gateway.create_namespace(self.ctx, &self.owner(), title, jurisdiction).await?;
@@ -99,7 +100,7 @@ impl Call<'_> {
         id: &Namespace,
         request: &Request<Bytes>,
     ) -> Result<Response<Bytes>, Refusal> {
-        let Wanted { title, .. } = parse(request, BODY_MAX)?;
+        let Object(Wanted { title, .. }) = parse(request, BODY_MAX)?;
         let renamed = self.gateway.rename_namespace(self.ctx, &self.owner(), id, title).await?;
         Ok(status::envelope(shown(&renamed).to_string().as_bytes(), None))
     }

@@ -24,6 +24,19 @@ pub(super) enum Route {
     BulkGet(Namespace),
 }
 
+impl Route {
+    /// The methods that it takes.
+    pub(super) fn methods(&self) -> &'static str {
+        match self {
+            Self::Namespaces => "GET, POST",
+            Self::Namespace(_) | Self::Value(_) => "GET, PUT, DELETE",
+            Self::Metadata(_) | Self::Keys(_) => "GET",
+            Self::Bulk(_) => "PUT, DELETE",
+            Self::BulkDelete(_) | Self::BulkGet(_) => "POST",
+        }
+    }
+}
+
 /// What a request does, as metrics name it.
 pub fn operation(method: &Method, path: &str) -> &'static str {
     let under = path.split("/namespaces").nth(1).unwrap_or_default();
