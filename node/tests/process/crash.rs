@@ -44,7 +44,6 @@ fn write(to: SocketAddr, writer: u64, known: &mut Known, acknowledged: &AtomicU6
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "threads of a client, outside the doors")]
 fn nothing_acknowledged_is_lost_at_any_of_two_hundred_crashes() {
     let folder = tempfile::tempdir().unwrap();
     let data = ["--data", folder.path().to_str().unwrap()];
