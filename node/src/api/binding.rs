@@ -28,7 +28,7 @@ use super::query::Query;
 use super::rest::{CACHE_STATUS, Kind, Refusal, as_json, cache_status, expiration};
 use super::{decode_segment, status};
 use crate::cache::Ttl;
-use crate::gateway::{Gateway, GatewayError, ListAsk, OpenNamespace, Put, Value};
+use crate::gateway::{Gateway, GatewayError, OpenNamespace, Put, Value};
 use crate::ids::Namespace;
 use crate::worker::{Ctx, Thrown};
 
@@ -187,14 +187,7 @@ impl Binding<'_> {
     async fn list(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, Refusal> {
         let query = Query::of(request);
         let limit = query.number("key_count_limit").unwrap_or(LIMIT_MAX);
-        let ask = ListAsk {
-            prefix: query.text("prefix").map_err(Refusal::Malformed)?.unwrap_or_default().into(),
-            cursor: query
-                .text("cursor")
-                .map_err(Refusal::Malformed)?
-                .filter(|cursor| !cursor.is_empty()),
-            limit: usize::try_from(limit).unwrap_or(usize::MAX),
-        };
+        let ask = query.list(limit).map_err(Refusal::Malformed)?;
         let list = self.gateway.list(self.ctx, &self.namespace, &ask).await?;
         let rows = list.keys.into_iter().map(|key| {
             let metadata = key.metadata.map(|json| String::from_utf8(json.into()));

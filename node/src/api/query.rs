@@ -4,6 +4,8 @@ use bytes::Bytes;
 use http::Request;
 use percent_encoding::percent_decode_str;
 
+use crate::gateway::ListAsk;
+
 /// The pairs of a request's query. A plus is a space there, as browsers and every client of the service write it.
 pub(super) struct Query<'a>(&'a str);
 
@@ -35,6 +37,17 @@ impl<'a> Query<'a> {
             Ok(text) => Ok(Some(text.into_owned())),
             Err(_) => Err(format!("{name} is not UTF-8")),
         }
+    }
+}
+
+impl Query<'_> {
+    /// Which keys a list is asked for, by prefix and cursor; an empty cursor is none.
+    pub(super) fn list(&self, limit: u64) -> Result<ListAsk, String> {
+        Ok(ListAsk {
+            prefix: self.text("prefix")?.unwrap_or_default().into(),
+            cursor: self.text("cursor")?.filter(|cursor| !cursor.is_empty()),
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{CACHE_STATUS, Call, Refusal, cache_status};
 use crate::api::query::Query;
 use crate::api::status;
-use crate::gateway::{GatewayError, Key, ListAsk};
+use crate::gateway::{GatewayError, Key};
 use crate::ids::Namespace;
 
 /// Keys on a page, where nothing else is asked for; no more can be.
@@ -41,14 +41,7 @@ impl Call<'_> {
                 "limit must be a number from {LIMIT_MIN} to {LIMIT_MAX}"
             )));
         }
-        let ask = ListAsk {
-            prefix: query.text("prefix").map_err(Refusal::Malformed)?.unwrap_or_default().into(),
-            cursor: query
-                .text("cursor")
-                .map_err(Refusal::Malformed)?
-                .filter(|cursor| !cursor.is_empty()),
-            limit: usize::try_from(limit).unwrap_or(usize::MAX),
-        };
+        let ask = query.list(limit).map_err(Refusal::Malformed)?;
         let list = self.gateway.list(self.ctx, &namespace, &ask).await?;
         let rows: Vec<Row<'_>> = list.keys.iter().map(row).collect::<Result<_, _>>()?;
         let result = serde_json::to_vec(&rows).map_err(|_| GatewayError::Sealing)?;
