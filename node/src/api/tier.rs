@@ -1,17 +1,19 @@
 //! The tier protocol, between data centers: its server and its client.
 //!
 //! `GET` and `PUT` of `/tier/v1/{namespace}/{key}` with the control data in one header, and `POST /tier/v1` with a batch of
-//! purges. A value's version and metadata travel as on a store. 404 is "there is none", with the version of the deletion.
+//! purges. A value's version and metadata travel as on a store. 404 is "there is none", with the version of the deletion; 204
+//! is "you have it": the sender had said in `if-none-match` which version that is.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::IF_NONE_MATCH;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use kv_store::plain::{META, VERSION};
 
 use super::auth::{Secret, TIER};
 use super::{decode_segment, encode_segment, status};
-use crate::cache::{Cache, PurgeBatch, TierAsk, TierError, TierPeers, TierRole};
+use crate::cache::{Cache, PurgeBatch, TierAnswer, TierAsk, TierError, TierPeers, TierRole};
 use crate::config::{DcState, TIER_TIMEOUT};
 use crate::env::{BoxFuture, Listener, NodeEnv};
 use crate::ids::{Dc, Name, Region, Version};
@@ -76,7 +78,8 @@ async fn handle(
     match *request.method() {
         Method::GET => {
             let found = cache.serve(ctx, &ask).await.map_err(status::tier_answer)?;
-            Ok(encode_found(&found))
+            let unchanged = matches!(found, Found::Value(_)) && ask.known == Some(found.version());
+            Ok(if unchanged { status::bare(StatusCode::NO_CONTENT) } else { encode_found(&found) })
         }
         Method::PUT => {
             let state = decode_found(&request, request.body()).ok_or_else(malformed)?;
@@ -134,6 +137,9 @@ fn encode_ask(method: Method, ask: &TierAsk) -> Result<Request<Bytes>, TierError
         .header(TIER, format!("{role};{};{}", ask.affinity, ask.revision))
         .body(Bytes::new())
         .map_err(|_| TierError::Failed)?;
+    if let Some(known) = ask.known.and_then(|known| HeaderValue::from_str(&known.encode()).ok()) {
+        request.headers_mut().insert(IF_NONE_MATCH, known);
+    }
     if let Some(context) = ask.trace.and_then(TraceContext::header) {
         request.headers_mut().insert(TRACEPARENT, context);
     }
@@ -143,7 +149,9 @@ fn encode_ask(method: Method, ask: &TierAsk) -> Result<Request<Bytes>, TierError
 fn decode_ask(request: &Request<Bytes>) -> Option<TierAsk> {
     let name = name_of(request.uri().path())?;
     let (role, affinity, revision) = control_of(request.headers().get(TIER)?)?;
-    Some(TierAsk { name, role, affinity, revision, trace: caller(request) })
+    let known = request.headers().get(IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+    let known = known.and_then(Version::decode);
+    Some(TierAsk { name, role, affinity, revision, known, trace: caller(request) })
 }
 
 fn name_of(path: &str) -> Option<Name> {
@@ -236,14 +244,16 @@ impl TierClient {
 }
 
 impl TierPeers for TierClient {
-    fn get(&self, dc: &Dc, ask: &TierAsk) -> BoxFuture<Result<Found, TierError>> {
+    fn get(&self, dc: &Dc, ask: &TierAsk) -> BoxFuture<Result<TierAnswer, TierError>> {
         let call = self.call(dc, encode_ask(Method::GET, ask));
         Box::pin(async move {
             let response = call.await?;
             match response.status() {
                 StatusCode::OK | StatusCode::NOT_FOUND => {
-                    decode_found(&response, response.body()).ok_or(TierError::Failed)
+                    let found = decode_found(&response, response.body());
+                    found.map(TierAnswer::Found).ok_or(TierError::Failed)
                 }
+                StatusCode::NO_CONTENT => Ok(TierAnswer::Unchanged),
                 other => Err(status::tier_error(other)),
             }
         })

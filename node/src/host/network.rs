@@ -176,7 +176,8 @@ impl Remote {
             }
         }
         let bytes = if rest.is_empty() {
-            first
+            // It is a piece of a buffer that is several times as long, and may stay in a cache.
+            Bytes::copy_from_slice(&first)
         } else {
             let mut all = BytesMut::with_capacity(first.len() + rest.len());
             all.extend_from_slice(&first);

@@ -151,7 +151,8 @@ impl Storage {
         let mut said = Said::default();
         loop {
             let limit = NAMES_MAX.min(range.limit + 1);
-            let names = self.ask_list(store, &prefix, &after, limit).await?;
+            let customer = Some(&range.namespace);
+            let names = self.ask_list(store, customer, (&prefix, &after), limit).await?;
             let complete = names.len() < limit;
             for object in &names {
                 if let Some(indexed) = layout::from_index(&range.namespace, object) {
