@@ -24,7 +24,7 @@ pub use list::{ListRange, Listed, Page};
 pub use object_store::{ObjectStore, StoreError, StoredObject, Written};
 pub use plain::PlainStore;
 pub use replicated::{ReadAnswer, Storage, WriteAnswer};
-pub use s3::{S3Access, S3Client};
+pub use s3::{S3Access, S3Client, s3_body, s3_content};
 
 use crate::ids::{Name, Version};
 

@@ -25,8 +25,6 @@ const VERSION: &str = "x-amz-meta-version";
 const META: &str = "x-amz-meta-meta";
 /// Looks of one write, where others write the same key.
 const LOOKS_MAX: usize = 5;
-/// A version as text.
-const VERSION_BYTES: usize = 24;
 
 /// What an S3 store is called by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +41,19 @@ pub struct S3Client {
     peer: Peer,
     access: S3Access,
     env: NodeEnv,
+}
+
+/// The body of an object in a store that speaks S3: its version, and what the object is.
+pub fn s3_body(version: &str, content: &[u8]) -> Bytes {
+    let mut body = BytesMut::with_capacity(version.len() + content.len());
+    body.extend_from_slice(version.as_bytes());
+    body.extend_from_slice(content);
+    body.freeze()
+}
+
+/// What an object is, from its body there; `None` where that does not begin with its version.
+pub fn s3_content(version: &str, body: &Bytes) -> Option<Bytes> {
+    body.starts_with(version.as_bytes()).then(|| body.slice(version.len()..))
 }
 
 /// What a look at an object finds.
@@ -113,11 +124,9 @@ impl S3Client {
                 let version = text(&response, VERSION).and_then(Version::decode);
                 let meta = text(&response, META).unwrap_or_default().to_owned();
                 let Some(version) = version else { return Err(StoreError::Malformed) };
-                let mut body = response.into_body();
-                if !body.starts_with(version.encode().as_bytes()) {
-                    return Err(StoreError::Malformed);
-                }
-                Ok(Some(StoredObject { version, meta, body: body.split_off(VERSION_BYTES) }))
+                let body = s3_content(&version.encode(), response.body());
+                let body = body.ok_or(StoreError::Malformed)?;
+                Ok(Some(StoredObject { version, meta, body }))
             }
             _ => Err(StoreError::Failed),
         }
@@ -130,10 +139,7 @@ impl S3Client {
         trace: TraceContext,
     ) -> Result<Written, StoreError> {
         let version = content.version.encode();
-        let mut body = BytesMut::with_capacity(VERSION_BYTES + content.body.len());
-        body.extend_from_slice(version.as_bytes());
-        body.extend_from_slice(&content.body);
-        let body = body.freeze();
+        let body = s3_body(&version, &content.body);
         for _ in 0..LOOKS_MAX {
             let put = Request::put(self.path(&object)).header(VERSION, &version);
             let put = if content.meta.is_empty() { put } else { put.header(META, &content.meta) };
