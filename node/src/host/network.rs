@@ -114,8 +114,9 @@ impl Remote {
     ) -> Result<Response<Bytes>, NetworkError> {
         // The semaphore is never closed.
         let _turn = self.under_way.acquire().await.map_err(|_| NetworkError::Refused)?;
+        // What is signed names its host.
         if let Some(host) = &self.host {
-            request.headers_mut().insert(HOST, host.clone());
+            request.headers_mut().entry(HOST).or_insert_with(|| host.clone());
         }
         let mut request = request.map(Whole::new);
         // A kept connection may have been closed by the peer in this moment. What was not sent is sent again.

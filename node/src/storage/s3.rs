@@ -21,7 +21,7 @@ use crate::ids::{Peer, Version};
 use crate::telemetry::TraceContext;
 use crate::telemetry::trace::TRACEPARENT;
 
-const VERSION: &str = "x-amz-meta-version";
+pub(super) const VERSION: &str = "x-amz-meta-version";
 const META: &str = "x-amz-meta-meta";
 /// Looks of one write, where others write the same key.
 const LOOKS_MAX: usize = 5;
@@ -29,6 +29,8 @@ const LOOKS_MAX: usize = 5;
 /// What an S3 store is called by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3Access {
+    /// The host that requests name and are signed for: a name or address, with its port where that is not the usual one.
+    pub host: String,
     /// The bucket, addressed in the path.
     pub bucket: String,
     /// What requests are signed with.
@@ -70,11 +72,11 @@ impl S3Client {
 
     /// The path of an object. Every byte of its name is encoded but slashes between its parts: what a key has of slashes and
     /// dots must not be taken for a path.
-    fn path(&self, object: &str) -> String {
+    pub(super) fn path(&self, object: &str) -> String {
         format!("/{}/{}", self.access.bucket, encode_segment(object).replace("%2F", "/"))
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         request: Result<Request<Bytes>, http::Error>,
         trace: TraceContext,
@@ -84,7 +86,7 @@ impl S3Client {
             request.headers_mut().insert(TRACEPARENT, context);
         }
         let now_s = self.env.clock.now().unix_s();
-        let signed = presign(request, self.peer.as_str(), &self.access.credentials, now_s);
+        let signed = presign(request, &self.access.host, &self.access.credentials, now_s);
         let signed = signed.ok_or(StoreError::Malformed)?;
         let call = self.env.network.call(&self.peer, Listener::Store, signed);
         match self.env.timeout(STORE_TIMEOUT, call).await {

@@ -104,6 +104,17 @@ impl TelemetrySink for TestSink {
     }
 }
 
+/// Doors in virtual time around a network.
+pub(crate) fn env(network: Arc<dyn Network>) -> NodeEnv {
+    NodeEnv {
+        clock: Arc::new(TestClock(tokio::time::Instant::now())),
+        network,
+        chance: Arc::new(TestChance),
+        tasks: Arc::new(TestTasks),
+        sink: Arc::new(TestSink),
+    }
+}
+
 /// Two empty stores, and what a node is told of them.
 fn stores(speaks: Speaks) -> (Arc<Stores>, Vec<StoreAbout>) {
     let memory = [Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())];
@@ -124,6 +135,7 @@ fn stores(speaks: Speaks) -> (Arc<Stores>, Vec<StoreAbout>) {
         protocol: match speaks {
             Speaks::Plain => StoreProtocol::Plain,
             Speaks::S3 => StoreProtocol::S3(S3Access {
+                host: name.to_owned(),
                 bucket: "kv".to_owned(),
                 credentials: credentials.clone(),
             }),
@@ -231,14 +243,7 @@ impl Bench {
             },
             dc,
         };
-        let env = NodeEnv {
-            clock: Arc::new(TestClock(tokio::time::Instant::now())),
-            network: stores.clone(),
-            chance: Arc::new(TestChance),
-            tasks: Arc::new(TestTasks),
-            sink: Arc::new(TestSink),
-        };
-        Self { node: Node::start(config, env).unwrap(), stores }
+        Self { node: Node::start(config, env(stores.clone())).unwrap(), stores }
     }
 
     #[expect(clippy::disallowed_methods, reason = "virtual time")]

@@ -4,6 +4,7 @@
 
 mod bench;
 mod binding;
+mod foreign;
 mod model;
 mod rest;
 mod stores;

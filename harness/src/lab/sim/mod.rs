@@ -64,9 +64,10 @@ const BUCKET: &str = "relapse";
 
 /// What every simulated node signs with towards them.
 fn s3_access() -> S3Access {
+    let host = "stores".to_owned();
     let (key, secret) = ("simulated".to_owned(), "simulated".to_owned());
     let credentials = Credentials { key, secret, region: ANY_REGION.to_owned() };
-    S3Access { bucket: BUCKET.to_owned(), credentials }
+    S3Access { host, bucket: BUCKET.to_owned(), credentials }
 }
 
 /// A simulated lab.
