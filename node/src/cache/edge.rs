@@ -28,7 +28,7 @@ pub struct Ttl(pub Duration);
 
 pub(super) struct Edge {
     entries: Entries,
-    flights: Flights<Result<Found, CacheError>>,
+    flights: Flights<Name, Result<Found, CacheError>>,
 }
 
 impl Edge {
@@ -131,7 +131,7 @@ impl Cache {
             self.write_storage(ctx, name, state.clone()).await?;
         }
         self.edge.entries.put(name, Entry::new(state, now, now.after(NEGATIVE_TTL)));
-        self.lists.wrote(&name.namespace);
+        self.lists.wrote(&name.namespace, self.env.clock.now());
         Ok(())
     }
 
@@ -229,7 +229,7 @@ impl Cache {
     }
 
     /// Whom to ask for a key, best first: its owner in the region, the next one, then the upper tier.
-    fn targets(&self, ctx: &Ctx, name: &Name) -> Vec<(Dc, TierRole)> {
+    pub(super) fn targets(&self, ctx: &Ctx, name: &Name) -> Vec<(Dc, TierRole)> {
         let placement = &ctx.config.placement;
         let mut targets: Vec<(Dc, TierRole)> = placement
             .regional(&self.region, name)
@@ -245,7 +245,7 @@ impl Cache {
         targets
     }
 
-    async fn ask_owners<T>(
+    pub(super) async fn ask_owners<T>(
         &self,
         ctx: &Arc<Ctx>,
         name: &Name,

@@ -19,13 +19,14 @@ use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 pub use edge::Ttl;
+pub use list::Listing;
 pub use purge::{PurgeBatch, PurgeEntry};
 
 use crate::admission::{Busy, Gate, RetryBudget};
 use crate::config::{Config, Limits, Members, Refresh};
 use crate::env::{BoxFuture, NodeEnv};
 use crate::ids::{Dc, Name, Peer, Region, Version};
-use crate::storage::{Found, Storage, StorageError, StoreError};
+use crate::storage::{Found, ListRange, Storage, StorageError, StoreError};
 use crate::telemetry::trace::Attribute;
 use crate::telemetry::{Lifecycle, Metrics, TraceContext};
 use crate::worker::Ctx;
@@ -165,6 +166,13 @@ pub enum TierAnswer {
 pub trait TierPeers: Send + Sync {
     /// Reads a key from another data center.
     fn get(&self, dc: &Dc, ask: &TierAsk) -> BoxFuture<Result<TierAnswer, TierError>>;
+    /// Lists keys by way of another data center, which keeps the page.
+    fn list(
+        &self,
+        dc: &Dc,
+        ask: &TierAsk,
+        range: &ListRange,
+    ) -> BoxFuture<Result<Listing, TierError>>;
     /// Writes a key by way of another data center.
     fn put(&self, dc: &Dc, ask: &TierAsk, state: &Found) -> BoxFuture<Result<(), TierError>>;
     /// Delivers purges.

@@ -20,7 +20,7 @@ const UPPER_TRUST: Duration = Duration::from_mins(10);
 
 pub(super) struct Tier {
     entries: Entries,
-    flights: Flights<Result<Found, TierError>>,
+    flights: Flights<Name, Result<Found, TierError>>,
     /// How often something was dropped: a fill that began before must not bring it back.
     epoch: AtomicU64,
 }
@@ -198,7 +198,7 @@ impl Cache {
         }
     }
 
-    fn count_disagreement(&self, ctx: &Ctx, ask: &TierAsk) {
+    pub(super) fn count_disagreement(&self, ctx: &Ctx, ask: &TierAsk) {
         // Under the same configuration everybody works out the same owner.
         if ask.revision == ctx.config.snapshot.revision {
             return;

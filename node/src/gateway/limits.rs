@@ -26,7 +26,7 @@ pub enum Expiration {
 }
 
 /// Keys on one page of a list.
-pub(super) const LIST_KEYS_MAX: usize = 1_000;
+pub const LIST_KEYS_MAX: usize = 1_000;
 
 pub(super) fn key(bytes_max: usize, key: &str) -> Result<(), GatewayError> {
     if matches!(key, "" | "." | "..") {

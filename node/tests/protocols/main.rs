@@ -4,7 +4,7 @@
 
 mod bench;
 mod binding;
-mod foreign;
 mod model;
+mod probe;
 mod rest;
 mod stores;
