@@ -2,7 +2,7 @@
 //!
 //! `GET` and `PUT` of `/tier/v1/{namespace}/{key}` with the control data in one header, and `POST /tier/v1` with a batch of
 //! purges, `POST /tier/v1/list` with a range of keys, answered with a page. A value's version and metadata travel as on a store. 404 is "there is none", with the version of the deletion; 204
-//! is "you have it": the sender had said in `if-none-match` which version that is.
+//! is "you have it", with the version, which the sender had said in `if-none-match`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +92,14 @@ async fn handle(
         Method::GET => {
             let found = cache.serve(ctx, &ask).await.map_err(status::tier_answer)?;
             let unchanged = matches!(found, Found::Value(_)) && ask.known == Some(found.version());
-            Ok(if unchanged { status::bare(StatusCode::NO_CONTENT) } else { encode_found(&found) })
+            if !unchanged {
+                return Ok(encode_found(&found));
+            }
+            let mut response = status::bare(StatusCode::NO_CONTENT);
+            if let Ok(version) = HeaderValue::from_str(&found.version().encode()) {
+                response.headers_mut().insert(VERSION, version);
+            }
+            Ok(response)
         }
         Method::PUT => {
             let state = decode_found(&request, request.body()).ok_or_else(malformed)?;
@@ -336,6 +343,7 @@ impl TierClient {
 impl TierPeers for TierClient {
     fn get(&self, dc: &Dc, ask: &TierAsk) -> BoxFuture<Result<TierAnswer, TierError>> {
         let call = self.call(dc, encode_ask(Method::GET, ask));
+        let known = ask.known.map(Version::encode);
         Box::pin(async move {
             let response = call.await?;
             match response.status() {
@@ -343,7 +351,13 @@ impl TierPeers for TierClient {
                     let found = decode_found(&response, response.body());
                     found.map(TierAnswer::Found).ok_or(TierError::Failed)
                 }
-                StatusCode::NO_CONTENT => Ok(TierAnswer::Unchanged),
+                // Whoever stands between may say that too, of nothing in particular.
+                StatusCode::NO_CONTENT => {
+                    let version = response.headers().get(VERSION).map(HeaderValue::as_bytes);
+                    let meant =
+                        version.is_some() && version == known.as_ref().map(String::as_bytes);
+                    if meant { Ok(TierAnswer::Unchanged) } else { Err(TierError::Failed) }
+                }
                 other => Err(status::tier_error(other)),
             }
         })

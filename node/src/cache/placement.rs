@@ -187,27 +187,93 @@ mod tests {
         placement.regional(&Region::from("OC"), &name).next().cloned().unwrap()
     }
 
+    const KEYS: u32 = 60_000;
+
+    /// How many of all keys each data center owns.
+    fn load(placement: &Placement) -> BTreeMap<Dc, f64> {
+        let mut load = BTreeMap::new();
+        for key in 0..KEYS {
+            *load.entry(owner(placement, &key.to_string())).or_default() += 1.0;
+        }
+        load
+    }
+
+    /// The weights of those that own keys, and their sum.
+    fn weights() -> (Vec<(Dc, f64)>, f64) {
+        let dcs = members().dcs.into_iter().filter(|(_, member)| member.regional_weight > 0);
+        let weights: Vec<_> =
+            dcs.map(|(dc, member)| (dc, f64::from(member.regional_weight))).collect();
+        let sum = weights.iter().map(|(_, weight)| weight).sum();
+        (weights, sum)
+    }
+
     #[test]
     fn load_follows_weight() {
-        let placement = placement(&[]);
-        let keys = 60_000;
-        let melbourne =
-            (0..keys).filter(|k| owner(&placement, &k.to_string()).as_str() == "MEL01").count();
-        let share = f64::from(u32::try_from(melbourne).unwrap()) / f64::from(keys);
-        assert!((share - 1.5 / 4.5).abs() < 0.01, "{share}");
+        let load = load(&placement(&[]));
+        let (weights, sum) = weights();
+        assert_eq!(load.len(), weights.len());
+        let mut chi_squared = 0.0;
+        for (dc, weight) in weights {
+            let share = weight / sum;
+            let expected = share * f64::from(KEYS);
+            assert!((load[&dc] / f64::from(KEYS) - share).abs() <= 0.02, "{dc}: {}", load[&dc]);
+            chi_squared += (load[&dc] - expected).powi(2) / expected;
+        }
+        // The critical value for three degrees of freedom that chance exceeds once in a thousand times.
+        assert!(chi_squared < 16.266, "{chi_squared}");
     }
 
     #[test]
     fn an_outage_moves_only_the_keys_of_the_owner_that_is_gone() {
         let (before, during) = (placement(&[]), placement(&["MEL01"]));
-        for key in 0..5_000 {
+        let (weights, sum) = weights();
+        let mut moved: BTreeMap<Dc, f64> = BTreeMap::new();
+        for key in 0..KEYS {
             let key = key.to_string();
-            let was = owner(&before, &key);
+            let (was, is) = (owner(&before, &key), owner(&during, &key));
             if was.as_str() == "MEL01" {
-                assert_ne!(owner(&during, &key).as_str(), "MEL01");
+                *moved.entry(is).or_default() += 1.0;
             } else {
-                assert_eq!(owner(&during, &key), was);
+                assert_eq!(is, was);
             }
+        }
+        // They go to those that are left, by weight.
+        let all: f64 = moved.values().sum();
+        let (left, gone): (Vec<_>, Vec<_>) =
+            weights.into_iter().partition(|(dc, _)| dc.as_str() != "MEL01");
+        assert_eq!(moved.len(), left.len(), "{moved:?}");
+        for (dc, weight) in left {
+            let share = weight / (sum - gone[0].1);
+            assert!((moved[&dc] / all - share).abs() <= 0.02, "{dc}: {} of {all}", moved[&dc]);
+        }
+        // Its return moves exactly those back.
+        let after = placement(&[]);
+        let back = |key: u32| owner(&after, &key.to_string()) == owner(&before, &key.to_string());
+        assert!((0..KEYS).all(back));
+    }
+
+    #[test]
+    fn more_edges_change_no_purge() {
+        let with_edges = |count: usize| {
+            let mut members = members();
+            for number in 0..count {
+                let region = Region::from(if number % 2 == 0 { "OC" } else { "EU" });
+                let edge = Member { region, regional_weight: 0, upper_weight: 0 };
+                members.dcs.insert(Dc::from(format!("EDGE{number}")), edge);
+            }
+            let snapshot = Snapshot {
+                revision: 1,
+                new_backend: true,
+                dcs: BTreeMap::new(),
+                enrolled: std::collections::BTreeSet::new(),
+            };
+            Placement::new(&members, &snapshot)
+        };
+        let (few, many) = (with_edges(10), with_edges(100));
+        for key in 0..1_000 {
+            let name = Name::new("ns".into(), &key.to_string());
+            assert_eq!(few.holders(&name), many.holders(&name));
+            assert_eq!(few.holders(&name).len(), 1, "one region has tiers");
         }
     }
 

@@ -197,6 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn no_nonce_is_drawn_twice() {
+        let sealer = sealer(&[(1, [7; 32])]);
+        let mut nonces = std::collections::BTreeSet::new();
+        for _ in 0..100_000 {
+            // The same value under the same name: nothing but the nonce tells two of them apart.
+            let sealed = sealer.seal(value(&name(), VERSION), "x".into()).unwrap();
+            let end = sealed.len() - KEY_ID_BYTES;
+            assert!(nonces.insert(sealed.slice(end - NONCE_BYTES..end)));
+        }
+    }
+
+    #[test]
     fn a_new_key_seals_and_the_old_one_still_opens() {
         let old = sealer(&[(1, [7; 32])]);
         let both = sealer(&[(1, [7; 32]), (2, [8; 32])]);

@@ -128,13 +128,17 @@ impl ObjectStore for PlainStore {
     ) -> BoxFuture<Result<Vec<String>, StoreError>> {
         let path = plain::list_path(prefix, after, limit);
         let call = self.call(request(Method::GET, path).body(Bytes::new()));
+        let (prefix, after) = (prefix.to_owned(), after.to_owned());
         Box::pin(async move {
             let response = call.await?;
             if response.status() != StatusCode::OK {
                 return Err(StoreError::Failed);
             }
             let body = std::str::from_utf8(response.body()).map_err(|_| StoreError::Malformed)?;
-            body.lines().map(|line| plain::decode(line).ok_or(StoreError::Malformed)).collect()
+            // Lines of something else, such as a proxy's page, must not pass for a listing without the wanted names.
+            let asked_for = |name: &String| name.starts_with(&prefix) && *name > after;
+            let name = |line| plain::decode(line).filter(asked_for).ok_or(StoreError::Malformed);
+            body.lines().map(name).collect()
         })
     }
 }

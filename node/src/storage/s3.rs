@@ -201,13 +201,19 @@ fn text<'a>(response: &'a Response<Bytes>, header: &str) -> Option<&'a str> {
     response.headers().get(header).and_then(|value| value.to_str().ok())
 }
 
-/// The names in a listing.
+/// The names in a listing; `None` for a document that is none, such as a proxy's page.
 fn names(xml: &[u8]) -> Option<Vec<String>> {
     let mut reader = Reader::from_reader(xml);
-    let (mut names, mut within) = (Vec::new(), false);
+    let (mut names, mut within, mut listing) = (Vec::new(), false, false);
     let mut name = String::new();
     loop {
         match reader.read_event().ok()? {
+            Event::Start(tag) | Event::Empty(tag) if !listing => {
+                listing = tag.name().as_ref() == b"ListBucketResult";
+                if !listing {
+                    return None;
+                }
+            }
             Event::Start(tag) if tag.name().as_ref() == b"Key" => {
                 within = true;
                 name.clear();
@@ -221,7 +227,7 @@ fn names(xml: &[u8]) -> Option<Vec<String>> {
                 let spaced = name.replace('+', " ");
                 names.push(percent_decode_str(&spaced).decode_utf8().ok()?.into_owned());
             }
-            Event::Eof => return Some(names),
+            Event::Eof => return listing.then_some(names),
             _ => {}
         }
     }
@@ -273,6 +279,10 @@ mod tests {
             <Size>1</Size></Contents><Contents><Key>i</Key></Contents></ListBucketResult>";
         assert_eq!(names(xml), Some(vec!["v/ns/a +\0\u{e9}".to_owned(), "i".to_owned()]));
         assert_eq!(names(b"<ListBucketResult/>"), Some(Vec::new()));
-        assert_eq!(names(b"<a><Key>x</b>"), None);
+        assert_eq!(names(b"<ListBucketResult><Key>x</b>"), None);
+        for foreign in ["", "not for you", "<html>not for you</html>", "<html><Key>x</Key></html>"]
+        {
+            assert_eq!(names(foreign.as_bytes()), None, "{foreign}");
+        }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) const NAMESPACE: &str = "ns";
 /// When the tests begin, in seconds since 1970.
 pub(crate) const BEGIN_S: u64 = 1_700_000_000;
 
-struct TestClock(tokio::time::Instant);
+pub(crate) struct TestClock(pub(crate) tokio::time::Instant);
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
@@ -81,7 +81,7 @@ impl Network for Stores {
     }
 }
 
-struct TestTasks;
+pub(crate) struct TestTasks;
 
 impl Tasks for TestTasks {
     #[expect(clippy::disallowed_methods, reason = "the tasks door of these tests")]
@@ -90,7 +90,7 @@ impl Tasks for TestTasks {
     }
 }
 
-struct TestSink;
+pub(crate) struct TestSink;
 
 impl TelemetrySink for TestSink {
     fn lifecycle(&self, _: Timestamp, _: Lifecycle) {}

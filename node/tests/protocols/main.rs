@@ -1,10 +1,20 @@
-//! What a customer sees of one data center, over both protocols, with two stores behind it.
+//! What a customer sees of one data center, over both protocols, with two stores behind it, and of several together.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bench;
 mod binding;
+mod conflicts;
+mod foreign;
+mod freshness;
 mod model;
+mod neighbors;
+mod plan;
 mod probe;
+mod replicas;
 mod rest;
+mod several;
+mod shapes;
 mod stores;
+mod tiers;
+mod wires;

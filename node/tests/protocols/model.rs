@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use kv_node::config::Limits;
 use kv_node::env::Listener;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::bench::{BEGIN_S, Bench, Speaks};
+use crate::bench::{BEGIN_S, Speaks};
+use crate::plan::Plan;
+use crate::several::{Place, World};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -51,7 +52,7 @@ fn encoded(text: &str) -> String {
     kv_node::api::encode_segment(text)
 }
 
-async fn carry_out(bench: &Bench, model: &mut Model, step: Step) {
+async fn carry_out(bench: Place<'_>, model: &mut Model, step: Step) {
     match step {
         Step::Put { key, value, ttl_s, metadata } => {
             let ttl = ttl_s.map_or(String::new(), |ttl_s| format!("&expiration_ttl={ttl_s}"));
@@ -111,7 +112,7 @@ async fn carry_out(bench: &Bench, model: &mut Model, step: Step) {
     model.keys.retain(|_, (_, end, _)| end.is_none_or(|end| end > now_s));
 }
 
-async fn assert_list(bench: &Bench, model: &Model, prefix: &str, limit: usize) {
+async fn assert_list(bench: Place<'_>, model: &Model, prefix: &str, limit: usize) {
     let (mut listed, mut cursor) = (Vec::new(), String::new());
     loop {
         let path = format!("/?key_count_limit={limit}&prefix={}&cursor={cursor}", encoded(prefix));
@@ -146,15 +147,21 @@ proptest! {
     fn a_data_center_does_what_a_map_does(
             steps in proptest::collection::vec(step(), 1..30),
             over_s3: bool,
+            // Whoever uses a namespace cannot tell whether tiers stand behind it.
+            tiered: bool,
         ) {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(async {
             let speaks = if over_s3 { Speaks::S3 } else { Speaks::Plain };
-            let bench = Bench::over(speaks, Limits::default(), Vec::new());
+            let plan = if tiered { Plan::one_tiered() } else { Plan::one() };
+            let world = World::new(&plan.speaking(speaks));
+            for store in [0, 1] {
+                world.set_delay(store, 0);
+            }
             let mut model = Model { now_s: BEGIN_S, keys: BTreeMap::new() };
             for step in steps {
-                carry_out(&bench, &mut model, step).await;
+                carry_out(world.at("ONE"), &mut model, step).await;
             }
         });
     }
