@@ -4,6 +4,10 @@
 
 mod bench;
 mod binding;
+mod borders;
+mod fuzz;
 mod model;
 mod rest;
 mod stores;
+mod tenants;
+mod wild;
