@@ -277,7 +277,7 @@ fn nothing_acknowledged_is_lost_whichever_store_or_node_is_killed_at_any_moment(
         over: AtomicBool::new(false),
     };
     let mut moments = Xoshiro256PlusPlus::seed_from_u64(2);
-    let mut below = |bound: u64| moments.next_u64() % bound;
+    let mut below = |bound: u64| usize::try_from(moments.next_u64() % bound).unwrap();
     thread::scope(|scope| {
         let over = Over(&run.over);
         for writer in 0..WRITERS {
@@ -285,14 +285,21 @@ fn nothing_acknowledged_is_lost_whichever_store_or_node_is_killed_at_any_moment(
             scope.spawn(move || run.write(writer));
         }
         for kill in 0..KILLS {
-            run.wait_for_writes(below(100));
-            let victim = usize::try_from(below(4)).unwrap();
-            processes[victim].signal(Signal::SIGKILL);
-            assert_eq!(processes[victim].wait(), None);
-            run.wait_for_writes(1 + below(60));
-            processes[victim] = plan.start(victim);
+            // One of them, or one of each kind, so that there is always a node with a store.
+            let (store, node) = (below(2), 2 + below(2));
+            let mut victims = if below(2) == 0 { vec![store, node] } else { vec![node, store] };
+            victims.truncate(1 + usize::from(below(3) == 0));
+            for &victim in &victims {
+                run.wait_for_writes(below(80) as u64);
+                processes[victim].signal(Signal::SIGKILL);
+                assert_eq!(processes[victim].wait(), None);
+            }
+            for &victim in &victims {
+                run.wait_for_writes(1 + below(40) as u64);
+                processes[victim] = plan.start(victim);
+            }
             for node in 0..NODES.len() {
-                run.check(node, &format!("after kill {kill}, of {victim}"));
+                run.check(node, &format!("after kill {kill}, of {victims:?}"));
             }
         }
         drop(over);
