@@ -4,9 +4,11 @@
 
 mod bench;
 mod binding;
+mod borders;
 mod conflicts;
 mod foreign;
 mod freshness;
+mod fuzz;
 mod lists;
 mod model;
 mod neighbors;
@@ -18,5 +20,7 @@ mod rest;
 mod several;
 mod shapes;
 mod stores;
+mod tenants;
 mod tiers;
+mod wild;
 mod wires;
