@@ -34,6 +34,8 @@ pub struct Storage {
     stores: Arc<[Replica]>,
     /// From when on one store alone is believed, in microseconds since 1970.
     settled_us: Arc<AtomicU64>,
+    /// Until then one store is not even believed where the other does not answer.
+    alone_from: Timestamp,
     retries: Arc<RetryBudget>,
     /// Whose work that is which no customer waits for.
     nobody: Namespace,
@@ -73,7 +75,8 @@ impl Storage {
         env: NodeEnv,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let settled = if crawls { Timestamp(u64::MAX) } else { env.clock.now().after(RECOVERY) };
+        let alone_from = env.clock.now().after(RECOVERY);
+        let settled = if crawls { Timestamp(u64::MAX) } else { alone_from };
         let replica = |store: Arc<dyn ObjectStore>| Replica {
             behind: Behind::new(env.chance.stream(&format!("catch-up/{}", store.peer()))),
             gate: Gate::default(),
@@ -83,7 +86,7 @@ impl Storage {
         let stores = stores.into_iter().map(replica).collect();
         let retries = Arc::new(RetryBudget::new(env.chance.stream("retries/stores")));
         let (settled_us, nobody) = (Arc::new(settled.0.into()), Namespace::from(""));
-        Self { stores, settled_us, retries, nobody, env, metrics }
+        Self { stores, settled_us, alone_from, retries, nobody, env, metrics }
     }
 
     /// Reads a key from all stores at once.
@@ -329,14 +332,27 @@ impl Storage {
                 let level = self.clone().level(name.clone(), found.clone(), behind, trace);
                 Ok(ReadAnswer { found, rest: Some(Box::pin(level)) })
             }
-            (Ok(found @ Found::Value(_)), Err(_)) | (Err(_), Ok(found @ Found::Value(_))) => {
+            (Ok(found), Err(other)) if self.counts_alone(name, fast.store, &found, other) => {
                 Ok(ReadAnswer { found, rest: None })
             }
-            (Ok(absent), Err(StoreError::KnownDown)) | (Err(StoreError::KnownDown), Ok(absent)) => {
-                Ok(ReadAnswer { found: absent, rest: None })
+            (Err(other), Ok(found)) if self.counts_alone(name, slow.store, &found, other) => {
+                Ok(ReadAnswer { found, rest: None })
             }
             _ => Err(StorageError::Unavailable),
         }
+    }
+
+    /// Whether what one store says counts while the other does not answer: a value, and "there is none" where the other is
+    /// known to be down.
+    fn counts_alone(&self, name: &Name, store: usize, found: &Found, other: StoreError) -> bool {
+        let said = matches!(found, Found::Value(_)) || other == StoreError::KnownDown;
+        said && self.believed_alone(store, |behind| behind.holds(name))
+    }
+
+    /// Whether a store may be believed that cannot be compared with the other one: not where it is known to be behind, nor in
+    /// the first minute of a node, which cannot know yet. After that availability goes before what nobody here knows of.
+    pub(super) fn believed_alone(&self, store: usize, behind: impl Fn(&Behind) -> bool) -> bool {
+        self.env.clock.now() >= self.alone_from && !behind(&self.stores[store].behind)
     }
 
     /// Waits for the slower store and brings the older of the two level.

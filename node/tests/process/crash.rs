@@ -22,7 +22,7 @@ type Known = BTreeMap<String, (u64, u64)>;
 
 /// Writes growing numbers until the connection breaks.
 fn write(to: SocketAddr, writer: u64, known: &mut Known, acknowledged: &AtomicU64) {
-    // The moment may come before the connection.
+    // It may be dead before a writer gets to it.
     let Some(mut stream) = try_connect(to) else { return };
     for turn in 0.. {
         let key = format!("w{writer}-{}", turn % KEYS);

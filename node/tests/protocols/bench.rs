@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -76,7 +76,8 @@ struct Stores {
     over_s3: Option<[S3Store; 2]>,
     down: [AtomicBool; 2],
     sent: Mutex<Vec<Sent>>,
-    own: OnceLock<Weak<Node>>,
+    own: Mutex<Weak<Node>>,
+    clock: Arc<TestClock>,
 }
 
 impl Network for Stores {
@@ -95,7 +96,7 @@ impl Network for Stores {
             body: request.body().clone(),
         });
         if listener == Listener::Tier {
-            let own = self.own.get().and_then(Weak::upgrade).unwrap();
+            let own = self.own.lock().unwrap().upgrade().unwrap();
             return Box::pin(async move { Ok(own.serve(listener, request).await) });
         }
         let at = usize::from(to.as_str() == STORES[1]);
@@ -176,9 +177,17 @@ fn stores(speaks: Speaks) -> (Arc<Stores>, Vec<StoreAbout>) {
         over_s3,
         down: Default::default(),
         sent: Mutex::default(),
-        own: OnceLock::new(),
+        own: Mutex::default(),
+        clock: Arc::new(TestClock(begin)),
     };
     (Arc::new(stores), about_stores)
+}
+
+fn begin_node(config: &NodeConfig, stores: &Arc<Stores>) -> Arc<Node> {
+    let env = NodeEnv { clock: stores.clock.clone(), ..env(stores.clone()) };
+    let node = Node::start(config.clone(), env).unwrap();
+    *stores.own.lock().unwrap() = Arc::downgrade(&node);
+    node
 }
 
 /// What the stores speak.
@@ -192,6 +201,7 @@ pub(crate) enum Speaks {
 pub(crate) struct Bench {
     node: Arc<Node>,
     stores: Arc<Stores>,
+    config: NodeConfig,
 }
 
 /// What came back.
@@ -289,9 +299,12 @@ impl Bench {
             },
             dc,
         };
-        let node = Node::start(config, env(stores.clone())).unwrap();
-        stores.own.set(Arc::downgrade(&node)).unwrap();
-        Self { node, stores }
+        Self { node: begin_node(&config, &stores), stores, config }
+    }
+
+    /// A new node on the same stores, as after a crash: it knows nothing of what the one before it had in mind.
+    pub(crate) fn restart(&mut self) {
+        self.node = begin_node(&self.config, &self.stores);
     }
 
     #[expect(clippy::disallowed_methods, reason = "virtual time")]
