@@ -86,6 +86,18 @@ impl FromIterator<(Namespace, NamespaceAbout)> for Namespaces {
     }
 }
 
+/// How an edge learns of newer values of enrolled keys. Either way none is served that was fetched more than a minute ago.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refresh {
+    /// In the last seconds of the minute a read starts a refresh behind (2023): readers of a busy key never wait. After the
+    /// minute a read asks first.
+    #[default]
+    Behind,
+    /// Every read after the minute asks first, and nothing is asked that nobody reads.
+    Foreground,
+}
+
 /// Sizes and limits of a node. `Default` is what the documented service allows (kv limits, 2023).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -108,6 +120,8 @@ pub struct Limits {
     pub tier_cache_bytes: u64,
     /// How many keys a second the crawler looks at; zero where another node does.
     pub crawl_keys_per_s: u32,
+    /// How an edge learns of newer values of enrolled keys.
+    pub refresh: Refresh,
 }
 
 impl Default for Limits {
@@ -122,6 +136,7 @@ impl Default for Limits {
             edge_cache_bytes: 64 * 1024 * 1024,
             tier_cache_bytes: 64 * 1024 * 1024,
             crawl_keys_per_s: 0,
+            refresh: Refresh::default(),
         }
     }
 }

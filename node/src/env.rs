@@ -142,6 +142,12 @@ impl Stream {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
     }
 
+    /// Several times 64 random bits, drawn at once.
+    pub fn many<const N: usize>(&self) -> [u64; N] {
+        let mut generator = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::array::from_fn(|_| generator.next_u64())
+    }
+
     /// A number in `0..bound`; 0 where the bound is 0. The bias for bounds far below 2⁶⁴ is not measurable.
     pub fn below(&self, bound: u64) -> u64 {
         u64::try_from((u128::from(self.bits()) * u128::from(bound)) >> 64).unwrap_or(0)
@@ -226,5 +232,92 @@ impl NodeEnv {
 impl fmt::Debug for NodeEnv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("NodeEnv")
+    }
+}
+
+/// Doors for tests of single parts.
+#[cfg(test)]
+pub(crate) mod doors_of_tests {
+    use std::convert::Infallible;
+
+    use rand_core::TryRng;
+
+    use super::*;
+    use crate::telemetry::ship::Fate;
+
+    struct Still;
+
+    /// An env in which no time passes, nobody answers and nothing is told.
+    pub(crate) fn still() -> NodeEnv {
+        let door = Arc::new(Still);
+        NodeEnv {
+            clock: door.clone(),
+            network: door.clone(),
+            chance: door.clone(),
+            tasks: door.clone(),
+            sink: door,
+        }
+    }
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::default()
+        }
+
+        fn sleep(&self, _: Duration) -> BoxFuture<()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    impl Network for Still {
+        fn call(
+            &self,
+            _: &Peer,
+            _: Listener,
+            _: Request<Bytes>,
+        ) -> BoxFuture<Result<Response<Bytes>, NetworkError>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    impl Tasks for Still {
+        fn spawn(&self, _: BoxFuture<()>) {}
+    }
+
+    impl TelemetrySink for Still {
+        fn lifecycle(&self, _: Timestamp, _: Lifecycle) {}
+        fn line(&self, _: ResponseLine) {}
+        fn exception(&self, _: ExceptionReport) {}
+        fn span(&self, _: SpanRecord) {}
+        fn fate(&self) -> Vec<Fate> {
+            Vec::new()
+        }
+    }
+
+    struct Counting(u64);
+
+    impl TryRng for Counting {
+        type Error = Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            self.0 += 1;
+            Ok(u32::try_from(self.0 & u64::from(u32::MAX)).unwrap_or(0))
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            self.0 += 1;
+            Ok(self.0)
+        }
+
+        fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Infallible> {
+            to.fill(0);
+            Ok(())
+        }
+    }
+
+    impl Chance for Still {
+        fn stream(&self, _: &str) -> Stream {
+            Stream::new(Counting(0))
+        }
     }
 }

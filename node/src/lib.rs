@@ -12,6 +12,7 @@
 //! Beside them: [`control`] (the control plane, reached by HTTP only), [`telemetry`], [`env`](mod@env) (the five doors),
 //! [`safeguards`], [`config`], [`ids`].
 
+pub mod admission;
 pub mod api;
 pub mod cache;
 pub mod config;

@@ -170,7 +170,8 @@ impl Node {
 
     async fn serve_tier(&self, request: Request<Bytes>) -> Response<Bytes> {
         let since = self.env.clock.now();
-        let script = (ScriptName::Supercache, tier::operation(request.method()));
+        let script =
+            (ScriptName::Supercache, tier::operation(request.method(), request.uri().path()));
         if !self.secret.verify(&request, &self.config.dc.peer(), since) {
             self.telemetry.metrics.received(script.0);
             let answer = status::refused(StatusCode::UNAUTHORIZED, ErrorClass::Unsigned);

@@ -57,8 +57,13 @@ fn judge_folder(folder: &Path, known: &[Scenario], junit: &mut Junit) -> Exit {
             return complain(&said, Exit::Environment);
         }
     };
-    let fits = |scenario: &&Scenario| scenario.spec.is_beginning_of(&recording.spec);
-    let mut scenarios: Vec<Scenario> = known.iter().filter(fits).cloned().collect();
+    let as_recorded = |scenario: &Scenario| {
+        let mut scenario = scenario.clone();
+        scenario.spec.stores = recording.spec.stores;
+        scenario
+    };
+    let fits = |scenario: &Scenario| scenario.spec.is_beginning_of(&recording.spec);
+    let mut scenarios: Vec<Scenario> = known.iter().map(as_recorded).filter(fits).collect();
     if scenarios.is_empty() {
         err(
             "no scenario of today's features fits this recording: judging by those written beside it",

@@ -12,7 +12,7 @@ use crate::report::junit::{Junit, Source};
 use crate::report::{self, Watcher};
 use crate::runs::about::{self, About, Stopwatch};
 use crate::runs::{self, Event, Plan, Store};
-use crate::spec::Scenario;
+use crate::spec::{Scenario, StoresSpeak};
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -30,6 +30,9 @@ pub(super) struct Run {
     /// Writes the verdicts here as JUnit XML, whatever they are
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// What the object stores speak; the verdicts must not depend on it
+    #[arg(long, value_enum, default_value_t)]
+    stores: StoresSpeak,
     /// Does every run again, also one that is known
     #[arg(long)]
     no_cache: bool,
@@ -54,7 +57,10 @@ pub(super) fn written(junit: &Junit, to: Option<&Path>) -> Exit {
 fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
     let watch = Stopwatch::start();
     let scenarios = match scenarios(root, &args.chosen) {
-        Ok(scenarios) => scenarios,
+        Ok(mut scenarios) => {
+            scenarios.iter_mut().for_each(|scenario| scenario.spec.stores = args.stores);
+            scenarios
+        }
         Err(exit) => {
             junit.nothing_judged("specification", "the specification is wrong: `relapse check`");
             return exit;
@@ -128,6 +134,9 @@ fn frame(args: &Run) -> String {
     again.extend(args.chosen.ids.iter().cloned());
     if let Some(tags) = &args.chosen.tags {
         again.push(format!("--tags \"{tags}\""));
+    }
+    if args.stores == StoresSpeak::S3 {
+        again.push("--stores s3".to_owned());
     }
     again.push(format!("--seed {}", args.seed));
     format!("seed {}, commit {}; again: {}", args.seed, about::commit(), again.join(" "))

@@ -98,6 +98,7 @@ fn cache(cache: CacheStatus) -> &'static str {
         CacheStatus::Hit => "hit",
         CacheStatus::Stale => "stale",
         CacheStatus::Miss => "miss",
+        CacheStatus::Revalidated => "revalidated",
     }
 }
 

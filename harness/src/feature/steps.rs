@@ -136,6 +136,12 @@ fn failures_below(world: &mut World, percent: Percent) {
     world.expect(Measure::ErrorShare { scope: Scope::default() }, Bound::at_most(percent.0));
 }
 
+#[then(expr = "the share of failed requests is between {percent} and {percent}")]
+fn failures_between(world: &mut World, least: Percent, most: Percent) {
+    let bound = Bound { min: Some(least.0), max: Some(most.0) };
+    world.expect(Measure::ErrorShare { scope: Scope::default() }, bound);
+}
+
 #[then(expr = "the share of failed requests in data center {dc} is above {percent}")]
 fn failures_above_in(world: &mut World, dc: Quoted, percent: Percent) {
     let scope = world.in_dc(&dc.0);

@@ -68,10 +68,7 @@ fn fault(world: &World, row: &[String]) -> Result<Fault, Problem> {
     let [kind, from, to, amount, share] = row else {
         return Err(world.problem("this line has not as many cells as the first one"));
     };
-    let probability = match share.trim_end_matches(['%', ' ']).parse::<f64>() {
-        Ok(percent) if (0.0..=100.0).contains(&percent) => percent / 100.0,
-        _ => return Err(world.problem(format!("\"{share}\" is no share, such as 10 %"))),
-    };
+    let (probability, bursts_ms) = share_of(world, share)?;
     let (to, listener) = to_of(world, to)?;
     Ok(Fault {
         kind: kind_of(world, kind, amount)?,
@@ -79,7 +76,27 @@ fn fault(world: &World, row: &[String]) -> Result<Fault, Problem> {
         to,
         listener,
         probability,
+        bursts_ms,
     })
+}
+
+/// A share of the requests, or one of the time, such as `1 % in bursts of 4 s`.
+fn share_of(world: &World, text: &str) -> Result<(f64, Option<u64>), Problem> {
+    let wrong = || {
+        let problem = world.problem(format!("\"{text}\" is no share"));
+        problem.hint("10 % of the requests, or of the time: 1 % in bursts of 4 s")
+    };
+    let (share, bursts) = match text.split_once(" in bursts of ") {
+        Some((share, length)) => (share, Some(parse_duration(length).ok_or_else(wrong)?)),
+        None => (text, None),
+    };
+    let percent = share.trim_end_matches(['%', ' ']).parse::<f64>().map_err(|_| wrong())?;
+    let bursts_ms = bursts.map(|length| u64::try_from(length.as_millis()).unwrap_or(0));
+    let fits = match bursts_ms {
+        Some(ms) => ms > 0 && percent > 0.0 && percent < 100.0,
+        None => (0.0..=100.0).contains(&percent),
+    };
+    if fits { Ok((percent / 100.0, bursts_ms)) } else { Err(wrong()) }
 }
 
 fn kind_of(world: &World, kind: &str, amount: &str) -> Result<FaultKind, Problem> {

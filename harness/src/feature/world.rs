@@ -13,7 +13,7 @@ use crate::spec::expectation::Expectation;
 use crate::spec::problem::Problem;
 use crate::spec::time::{self, IncidentTime};
 use crate::spec::topology::Topology;
-use crate::spec::{Action, Planned, Spec};
+use crate::spec::{Action, Planned, Spec, StoresSpeak};
 
 /// What the steps of one scenario have said so far.
 #[derive(Debug, Default, cucumber::World)]
@@ -326,6 +326,7 @@ impl World {
         }
         let spec = Spec {
             topology,
+            stores: StoresSpeak::default(),
             noise: self.noise,
             build: self.build.unwrap_or_else(Build::current),
             builds: self.builds,

@@ -8,7 +8,7 @@ use kv_node::telemetry::Lifecycle;
 
 use super::ownership::{History, Owner};
 use super::signals;
-use crate::recording::{CacheStatus, Caller, Journal, Outcome, Recording, RequestRow, TruthRow};
+use crate::recording::{Caller, Journal, Outcome, Recording, RequestRow, TruthRow};
 use crate::spec::expectation::Window;
 use crate::spec::measure::{Measure, Scope, WindowName};
 use crate::spec::time::IncidentTime;
@@ -282,7 +282,7 @@ impl<'a> Judge<'a> {
         let all = Scope::default();
         let (mut failed, mut answered) = (0, 0);
         for row in self.requests(window, &all) {
-            let well = row.cache == CacheStatus::Miss;
+            let well = row.cache.asked_further_up();
             let ill = row.outcome == Outcome::Status(500);
             if (well || ill)
                 && row.operation.as_ref() == "get"
@@ -351,7 +351,7 @@ impl<'a> Judge<'a> {
         let scope = Scope { regions, enrolled: Some(true), ..Scope::default() };
         let (mut theirs, mut others) = (Vec::new(), Vec::new());
         for row in self.requests(window, &scope) {
-            if row.cache == CacheStatus::Miss && row.outcome.succeeded() {
+            if row.cache.asked_further_up() && row.outcome.succeeded() {
                 match self.owned_by(row, owners) {
                     Some(true) => theirs.push(row.latency_us),
                     Some(false) => others.push(row.latency_us),

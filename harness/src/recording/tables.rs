@@ -68,10 +68,17 @@ pub enum CacheStatus {
     Stale,
     /// From further up.
     Miss,
+    /// From the edge, after asking further up whether it is the newest.
+    Revalidated,
 }
 
 impl CacheStatus {
-    const ALL: [Self; 4] = [Self::None, Self::Hit, Self::Stale, Self::Miss];
+    const ALL: [Self; 5] = [Self::None, Self::Hit, Self::Stale, Self::Miss, Self::Revalidated];
+
+    /// Whether somebody further up was asked before the answer.
+    pub fn asked_further_up(self) -> bool {
+        matches!(self, Self::Miss | Self::Revalidated)
+    }
 
     fn from_code(code: u64) -> Self {
         usize::try_from(code)

@@ -77,8 +77,11 @@ pub struct Fault {
     pub to: Who,
     /// Requests to which of their listeners; none means all.
     pub listener: Option<Listener>,
-    /// The share of requests that it acts on.
+    /// The share of requests that it acts on; with bursts the share of the time.
     pub probability: f64,
+    /// Where it comes in bursts, how long one is: it acts on every request then, and on none between. One comes in each
+    /// period, at a drawn moment of it.
+    pub bursts_ms: Option<u64>,
 }
 
 impl fmt::Display for Fault {
@@ -95,8 +98,11 @@ impl fmt::Display for Fault {
             }
             FaultKind::Status { status } => write!(f, "status {status} from {from} to {to}")?,
         }
-        if self.probability < 1.0 {
-            write!(f, ", {} % of requests", self.probability * 100.0)?;
+        let percent = self.probability * 100.0;
+        match self.bursts_ms {
+            Some(ms) => write!(f, ", {percent:.2} % of the time in bursts of {ms} ms")?,
+            None if self.probability < 1.0 => write!(f, ", {percent} % of requests")?,
+            None => {}
         }
         Ok(())
     }

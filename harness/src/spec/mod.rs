@@ -34,6 +34,9 @@ use topology::Topology;
 pub struct Spec {
     /// Data centers, links, stores, namespaces, traffic, noise.
     pub topology: Topology,
+    /// What the stores speak.
+    #[serde(default)]
+    pub stores: StoresSpeak,
     /// Whether the topology's noise is on.
     pub noise: bool,
     /// What runs where nothing else is said, and in the control plane.
@@ -48,6 +51,17 @@ pub struct Spec {
     pub timeline: Vec<Planned>,
     /// The rules that the monitor evaluates.
     pub rules: Vec<RuleText>,
+}
+
+/// What object stores are spoken to in: either way they hold the same, so the same must come out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoresSpeak {
+    /// The plain protocol, in which a write takes one request.
+    #[default]
+    Plain,
+    /// S3, in which it takes two.
+    S3,
 }
 
 /// An action with its moment.
@@ -174,6 +188,7 @@ impl Spec {
         let mine = |planned: &&Planned| planned.at < self.end;
         self.end <= longer.end
             && self.start == longer.start
+            && self.stores == longer.stores
             && self.noise == longer.noise
             && self.build == longer.build
             && self.builds == longer.builds

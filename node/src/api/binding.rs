@@ -252,19 +252,29 @@ fn shown(value: Value) -> Response<Bytes> {
     if let Some(expiration_s) = value.expiration_s {
         headers.insert(EXPIRATION, HeaderValue::from(expiration_s));
     }
-    // Metadata that is no header's text, because it has a line break between its tokens, is told without it.
-    if let Some(json) = value.metadata {
-        let told = HeaderValue::from_maybe_shared(json.clone()).or_else(|_| {
-            let compact = serde_json::from_slice::<serde_json::Value>(&json)
-                .map(|json| json.to_string())
-                .unwrap_or_default();
-            HeaderValue::from_str(&compact)
-        });
-        if let Ok(told) = told {
-            headers.insert(METADATA, told);
-        }
+    if let Some(json) = value.metadata
+        && let Ok(told) = HeaderValue::from_maybe_shared(header_text(json))
+    {
+        headers.insert(METADATA, told);
     }
     response
+}
+
+/// JSON as a header can carry it. In JSON, line breaks stand only between tokens, and the control character that needs no
+/// escape only in strings.
+fn header_text(json: Bytes) -> Bytes {
+    if !json.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0x7f)) {
+        return json;
+    }
+    let mut text = Vec::with_capacity(json.len() + 8);
+    for byte in json {
+        match byte {
+            b'\r' | b'\n' => text.push(b' '),
+            0x7f => text.extend_from_slice(b"\\u007f"),
+            other => text.push(other),
+        }
+    }
+    text.into()
 }
 
 fn json(value: &impl Serialize) -> Result<Response<Bytes>, Refusal> {

@@ -223,7 +223,9 @@ pub(crate) fn tier_answer(error: TierError) -> Response<Bytes> {
         TierError::Failed => (StatusCode::BAD_GATEWAY, ErrorClass::OwnerFailed),
         TierError::Unreachable => (StatusCode::BAD_GATEWAY, ErrorClass::Unavailable),
         TierError::TimedOut => (StatusCode::GATEWAY_TIMEOUT, ErrorClass::Unavailable),
-        TierError::Storage => (StatusCode::SERVICE_UNAVAILABLE, ErrorClass::Unavailable),
+        TierError::Storage | TierError::Busy => {
+            (StatusCode::SERVICE_UNAVAILABLE, ErrorClass::Unavailable)
+        }
     };
     refused(status, class)
 }

@@ -1,32 +1,44 @@
 //! The tier protocol, between data centers: its server and its client.
 //!
 //! `GET` and `PUT` of `/tier/v1/{namespace}/{key}` with the control data in one header, and `POST /tier/v1` with a batch of
-//! purges. A value's version and metadata travel as on a store. 404 is "there is none", with the version of the deletion.
+//! purges, `POST /tier/v1/list` with a range of keys, answered with a page. A value's version and metadata travel as on a store. 404 is "there is none", with the version of the deletion; 204
+//! is "you have it", with the version, which the sender had said in `if-none-match`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use bytes::Bytes;
+use http::header::IF_NONE_MATCH;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use kv_store::plain::{META, VERSION};
+use serde::{Deserialize, Serialize};
 
 use super::auth::{Secret, TIER};
 use super::{decode_segment, encode_segment, status};
-use crate::cache::{Cache, PurgeBatch, TierAsk, TierError, TierPeers, TierRole};
+use crate::cache::{
+    Cache, Listing, PurgeBatch, TierAnswer, TierAsk, TierError, TierPeers, TierRole,
+};
 use crate::config::{DcState, TIER_TIMEOUT};
 use crate::env::{BoxFuture, Listener, NodeEnv};
-use crate::ids::{Dc, Name, Region, Version};
-use crate::storage::{Found, StoredObject, from_object, to_object};
+use crate::gateway::LIST_KEYS_MAX;
+use crate::ids::{Dc, Name, Namespace, Region, Version};
+use crate::storage::{Found, ListRange, Listed, Page, StoredObject, from_object, to_object};
 use crate::telemetry::trace::TRACEPARENT;
 use crate::telemetry::{ErrorClass, TraceContext};
 use crate::worker::{Ctx, Thrown};
 
 const PREFIX: &str = "/tier/v1";
 
+const LIST: &str = "/tier/v1/list";
+
 /// What a request does, as metrics name it.
-pub fn operation(method: &Method) -> &'static str {
+pub fn operation(method: &Method, path: &str) -> &'static str {
     match *method {
         Method::GET => "get",
         Method::PUT => "put",
+        Method::POST if path == LIST => "list",
         Method::POST => "purge",
         _ => "other",
     }
@@ -62,6 +74,9 @@ async fn handle(
         cache.take_purges(&batch);
         return Ok(status::bare(StatusCode::OK));
     }
+    if *request.method() == Method::POST && request.uri().path() == LIST {
+        return serve_list(cache, ctx, &request).await;
+    }
     let ask = decode_ask(&request).ok_or_else(|| {
         cache.missing_context();
         status::refused(StatusCode::BAD_REQUEST, ErrorClass::MissingContext)
@@ -76,7 +91,15 @@ async fn handle(
     match *request.method() {
         Method::GET => {
             let found = cache.serve(ctx, &ask).await.map_err(status::tier_answer)?;
-            Ok(encode_found(&found))
+            let unchanged = matches!(found, Found::Value(_)) && ask.known == Some(found.version());
+            if !unchanged {
+                return Ok(encode_found(&found));
+            }
+            let mut response = status::bare(StatusCode::NO_CONTENT);
+            if let Ok(version) = HeaderValue::from_str(&found.version().encode()) {
+                response.headers_mut().insert(VERSION, version);
+            }
+            Ok(response)
         }
         Method::PUT => {
             let state = decode_found(&request, request.body()).ok_or_else(malformed)?;
@@ -85,6 +108,75 @@ async fn handle(
         }
         _ => Err(status::refused(StatusCode::METHOD_NOT_ALLOWED, ErrorClass::Refused)),
     }
+}
+
+/// A range of keys on its way.
+#[derive(Serialize, Deserialize)]
+struct RangeOnTheWire {
+    namespace: Namespace,
+    prefix: String,
+    after: String,
+    limit: usize,
+}
+
+/// A page on its way: names, expirations, sealed metadata in Base64 with the version that it was sealed for.
+#[derive(Serialize, Deserialize)]
+struct PageOnTheWire {
+    keys: Vec<(String, Option<u64>, Option<(Version, String)>)>,
+    next: Option<String>,
+    age_us: u64,
+}
+
+async fn serve_list(
+    cache: &Arc<Cache>,
+    ctx: &Arc<Ctx>,
+    request: &Request<Bytes>,
+) -> Result<Response<Bytes>, Response<Bytes>> {
+    let Some((role, affinity, revision)) = request.headers().get(TIER).and_then(control_of) else {
+        cache.missing_context();
+        return Err(status::refused(StatusCode::BAD_REQUEST, ErrorClass::MissingContext));
+    };
+    let malformed = |_| status::refused(StatusCode::BAD_REQUEST, ErrorClass::Refused);
+    let range: RangeOnTheWire = serde_json::from_slice(request.body()).map_err(malformed)?;
+    let name = Name::new(range.namespace, &range.prefix);
+    let range = ListRange {
+        namespace: name.namespace.clone(),
+        prefix: name.key.clone(),
+        after: range.after.into(),
+        limit: range.limit.clamp(1, LIST_KEYS_MAX),
+    };
+    ctx.note(|notes| {
+        notes.name = Some(name.clone());
+        notes.role = role.into();
+    });
+    let ask = TierAsk { name, role, affinity, revision, known: None, trace: caller(request) };
+    let listing = cache.serve_list(ctx, &ask, &range).await.map_err(status::tier_answer)?;
+    let on_the_wire = |listed: &Listed| {
+        let metadata = listed.metadata.as_ref();
+        let metadata = metadata.map(|(version, sealed)| (*version, BASE64.encode(sealed)));
+        (listed.key.to_string(), listed.expiration_s, metadata)
+    };
+    let page = PageOnTheWire {
+        keys: listing.page.keys.iter().map(on_the_wire).collect(),
+        next: listing.page.next.as_ref().map(ToString::to_string),
+        age_us: u64::try_from(listing.age.as_micros()).unwrap_or(u64::MAX),
+    };
+    Ok(Response::new(serde_json::to_vec(&page).map_err(malformed)?.into()))
+}
+
+fn decode_page(body: &[u8]) -> Option<Listing> {
+    let page: PageOnTheWire = serde_json::from_slice(body).ok()?;
+    let listed = |(key, expiration_s, metadata): (String, _, Option<(Version, String)>)| {
+        let metadata = match metadata {
+            Some((version, sealed)) => Some((version, BASE64.decode(sealed).ok()?.into())),
+            None => None,
+        };
+        Some(Listed { key: key.into(), expiration_s, metadata })
+    };
+    let keys = page.keys.into_iter().map(listed).collect::<Option<_>>()?;
+    let next = page.next.map(Into::into);
+    let age = Duration::from_micros(page.age_us);
+    Some(Listing { page: Arc::new(Page { keys, next }), age })
 }
 
 /// What of a request tells whose key it is about, kept for the case that the script throws before it looks.
@@ -119,21 +211,32 @@ pub fn caller(request: &Request<Bytes>) -> Option<TraceContext> {
 }
 
 fn encode_ask(method: Method, ask: &TierAsk) -> Result<Request<Bytes>, TierError> {
-    let role = match ask.role {
-        TierRole::Regional => "regional",
-        TierRole::Upper => "upper",
-    };
     let path = format!(
         "{PREFIX}/{}/{}",
         encode_segment(ask.name.namespace.as_str()),
         encode_segment(&ask.name.key)
     );
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(TIER, format!("{role};{};{}", ask.affinity, ask.revision))
-        .body(Bytes::new())
-        .map_err(|_| TierError::Failed)?;
+    let request = Request::builder().method(method).uri(path);
+    let mut request = controlled(request, ask, Bytes::new())?;
+    if let Some(known) = ask.known.and_then(|known| HeaderValue::from_str(&known.encode()).ok()) {
+        request.headers_mut().insert(IF_NONE_MATCH, known);
+    }
+    Ok(request)
+}
+
+/// A request with the control data of what is asked.
+fn controlled(
+    request: http::request::Builder,
+    ask: &TierAsk,
+    body: Bytes,
+) -> Result<Request<Bytes>, TierError> {
+    let role = match ask.role {
+        TierRole::Regional => "regional",
+        TierRole::Upper => "upper",
+    };
+    let control = format!("{role};{};{}", ask.affinity, ask.revision);
+    let request = request.header(TIER, control).body(body);
+    let mut request = request.map_err(|_| TierError::Failed)?;
     if let Some(context) = ask.trace.and_then(TraceContext::header) {
         request.headers_mut().insert(TRACEPARENT, context);
     }
@@ -143,7 +246,9 @@ fn encode_ask(method: Method, ask: &TierAsk) -> Result<Request<Bytes>, TierError
 fn decode_ask(request: &Request<Bytes>) -> Option<TierAsk> {
     let name = name_of(request.uri().path())?;
     let (role, affinity, revision) = control_of(request.headers().get(TIER)?)?;
-    Some(TierAsk { name, role, affinity, revision, trace: caller(request) })
+    let known = request.headers().get(IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+    let known = known.and_then(Version::decode);
+    Some(TierAsk { name, role, affinity, revision, known, trace: caller(request) })
 }
 
 fn name_of(path: &str) -> Option<Name> {
@@ -236,14 +341,47 @@ impl TierClient {
 }
 
 impl TierPeers for TierClient {
-    fn get(&self, dc: &Dc, ask: &TierAsk) -> BoxFuture<Result<Found, TierError>> {
+    fn get(&self, dc: &Dc, ask: &TierAsk) -> BoxFuture<Result<TierAnswer, TierError>> {
         let call = self.call(dc, encode_ask(Method::GET, ask));
+        let known = ask.known.map(Version::encode);
         Box::pin(async move {
             let response = call.await?;
             match response.status() {
                 StatusCode::OK | StatusCode::NOT_FOUND => {
-                    decode_found(&response, response.body()).ok_or(TierError::Failed)
+                    let found = decode_found(&response, response.body());
+                    found.map(TierAnswer::Found).ok_or(TierError::Failed)
                 }
+                // Whoever stands between may say that too, of nothing in particular.
+                StatusCode::NO_CONTENT => {
+                    let version = response.headers().get(VERSION).map(HeaderValue::as_bytes);
+                    let meant =
+                        version.is_some() && version == known.as_ref().map(String::as_bytes);
+                    if meant { Ok(TierAnswer::Unchanged) } else { Err(TierError::Failed) }
+                }
+                other => Err(status::tier_error(other)),
+            }
+        })
+    }
+
+    fn list(
+        &self,
+        dc: &Dc,
+        ask: &TierAsk,
+        range: &ListRange,
+    ) -> BoxFuture<Result<Listing, TierError>> {
+        let range = RangeOnTheWire {
+            namespace: range.namespace.clone(),
+            prefix: range.prefix.to_string(),
+            after: range.after.to_string(),
+            limit: range.limit,
+        };
+        let body = serde_json::to_vec(&range).map_err(|_| TierError::Failed);
+        let request = body.and_then(|body| controlled(Request::post(LIST), ask, body.into()));
+        let call = self.call(dc, request);
+        Box::pin(async move {
+            let response = call.await?;
+            match response.status() {
+                StatusCode::OK => decode_page(response.body()).ok_or(TierError::Failed),
                 other => Err(status::tier_error(other)),
             }
         })

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::entry::{Entries, Entry};
 use super::flights::Flights;
-use super::{Cache, CacheError, CacheResult, Read, TierAsk, TierError, TierRole};
+use super::{Cache, CacheError, CacheResult, Read, TierAnswer, TierAsk, TierError, TierRole};
+use crate::config::Refresh;
 use crate::env::{BoxFuture, Timestamp};
 use crate::ids::{Dc, Name, Version};
 use crate::safeguards::Safeguard;
@@ -20,8 +21,6 @@ const REFRESH_AHEAD: Duration = Duration::from_secs(10);
 const EXTENSION: Duration = Duration::from_mins(1);
 /// How long "there is none" is believed without asking.
 pub(super) const NEGATIVE_TTL: Duration = Duration::from_mins(1);
-/// A connection that breaks says nothing about the owner: one more try, so that a blip is not an error.
-const BROKEN_CONNECTION_TRIES: usize = 2;
 
 /// How long a reader is content with a cached value: at least the limit of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub struct Ttl(pub Duration);
 
 pub(super) struct Edge {
     entries: Entries,
-    flights: Flights<Result<Found, CacheError>>,
+    flights: Flights<Name, Result<Found, CacheError>>,
 }
 
 impl Edge {
@@ -55,6 +54,8 @@ enum Freshness {
     Fresh,
     /// Serve it, and ask behind.
     Refresh,
+    /// Serve it once the tiers have said that it is the newest.
+    Revalidate,
     Gone,
 }
 
@@ -83,12 +84,13 @@ impl Cache {
         ttl: Ttl,
     ) -> Result<Read, CacheError> {
         let now = self.env.clock.now();
+        let mut known = None;
         if let Some(entry) = self.edge.entries.get(name) {
             let tiered = self.takes_tiers(ctx, name);
             let freshness = if !tiered {
                 fresh_until(&entry, entry.fetched_at.after(ttl.0).min(entry.expires()), now)
             } else if ctx.build.has(Safeguard::BoundedStaleness) {
-                fresh_within_the_bound(&entry, now)
+                fresh_within_the_bound(&entry, now, self.refresh)
             } else {
                 fresh_while_read(&entry, now)
             };
@@ -98,16 +100,20 @@ impl Cache {
                 }
                 Freshness::Refresh => {
                     entry.attempt(now);
-                    self.refresh_behind(ctx, name, ttl);
+                    self.refresh_behind(ctx, name, ttl, &entry);
                     let late = tiered && now.since(entry.fetched_at) >= REFRESH_PERIOD;
                     let result = if late { CacheResult::Stale } else { CacheResult::Hit };
                     return Ok(Read { found: entry.found.clone(), result });
                 }
+                Freshness::Revalidate => known = Some(entry),
                 Freshness::Gone => {}
             }
         }
-        let found = self.fill(ctx, name, ttl).await?;
-        Ok(Read { found, result: CacheResult::Miss })
+        let version = known.as_ref().map(|entry| entry.found.version());
+        let found = self.fill(ctx, name, ttl, known).await?;
+        let unchanged = version == Some(found.version()) && matches!(found, Found::Value(_));
+        let result = if unchanged { CacheResult::Revalidated } else { CacheResult::Miss };
+        Ok(Read { found, result })
     }
 
     /// Writes a key for a customer of this data center. What is written here is read here at once.
@@ -125,17 +131,18 @@ impl Cache {
             self.write_storage(ctx, name, state.clone()).await?;
         }
         self.edge.entries.put(name, Entry::new(state, now, now.after(NEGATIVE_TTL)));
-        self.lists.wrote(&name.namespace);
+        self.lists.wrote(&name.namespace, self.env.clock.now());
         Ok(())
     }
 
-    fn refresh_behind(self: &Arc<Self>, ctx: &Arc<Ctx>, name: &Name, ttl: Ttl) {
+    fn refresh_behind(self: &Arc<Self>, ctx: &Arc<Ctx>, name: &Name, ttl: Ttl, entry: &Arc<Entry>) {
         if self.edge.flights.under_way(name) {
             return;
         }
         let (this, asked, name) = (self.clone(), ctx.clone(), name.clone());
+        let known = Some(entry.clone());
         let work = Box::pin(async move {
-            if this.fill(&asked, &name, ttl).await.is_err() {
+            if this.fill(&asked, &name, ttl, known).await.is_err() {
                 this.metrics.refresh_failures.inc();
             }
         });
@@ -147,6 +154,7 @@ impl Cache {
         ctx: &Arc<Ctx>,
         name: &Name,
         ttl: Ttl,
+        known: Option<Arc<Entry>>,
     ) -> Result<Found, CacheError> {
         let fetched = self
             .edge
@@ -156,7 +164,7 @@ impl Cache {
                 Box::pin(async move {
                     let _stage = ctx.trace.stage("cache.edge.fill");
                     let asked_at = this.env.clock.now();
-                    let found = this.fetch(&ctx, &name).await?;
+                    let found = this.fetch(&ctx, &name, known.as_deref()).await?;
                     let found = found.live(this.env.clock.now().unix_s());
                     let ttl = match found {
                         Found::Value(_) => ttl.0,
@@ -170,9 +178,14 @@ impl Cache {
         fetched.unwrap_or(Err(CacheError::Unavailable))
     }
 
-    async fn fetch(self: &Arc<Self>, ctx: &Arc<Ctx>, name: &Name) -> Result<Found, CacheError> {
+    async fn fetch(
+        self: &Arc<Self>,
+        ctx: &Arc<Ctx>,
+        name: &Name,
+        known: Option<&Entry>,
+    ) -> Result<Found, CacheError> {
         if self.takes_tiers(ctx, name) {
-            self.read_by_owner(ctx, name).await
+            self.read_by_owner(ctx, name, known).await
         } else {
             Ok(self.read_storage(ctx, name).await?)
         }
@@ -182,12 +195,24 @@ impl Cache {
         self: &Arc<Self>,
         ctx: &Arc<Ctx>,
         name: &Name,
+        known: Option<&Entry>,
     ) -> Result<Found, CacheError> {
         let targets = self.targets(ctx, name);
         if targets.is_empty() {
             return Ok(self.read_storage(ctx, name).await?);
         }
-        self.ask_owners(ctx, name, &targets, |dc, ask| self.peers.get(dc, ask)).await
+        let known =
+            known.map(|entry| &entry.found).filter(|found| matches!(found, Found::Value(_)));
+        let get = |dc: &Dc, ask: &TierAsk| {
+            let ask = TierAsk { known: known.map(Found::version), ..ask.clone() };
+            self.peers.get(dc, &ask)
+        };
+        match (self.ask_owners(ctx, name, &targets, get).await?, known) {
+            (TierAnswer::Found(found), _) => Ok(found),
+            (TierAnswer::Unchanged, Some(found)) => Ok(found.clone()),
+            // Nobody asked for that.
+            (TierAnswer::Unchanged, None) => Err(CacheError::OwnerFailed),
+        }
     }
 
     async fn write_by_owner(
@@ -204,7 +229,7 @@ impl Cache {
     }
 
     /// Whom to ask for a key, best first: its owner in the region, the next one, then the upper tier.
-    fn targets(&self, ctx: &Ctx, name: &Name) -> Vec<(Dc, TierRole)> {
+    pub(super) fn targets(&self, ctx: &Ctx, name: &Name) -> Vec<(Dc, TierRole)> {
         let placement = &ctx.config.placement;
         let mut targets: Vec<(Dc, TierRole)> = placement
             .regional(&self.region, name)
@@ -220,7 +245,7 @@ impl Cache {
         targets
     }
 
-    async fn ask_owners<T>(
+    pub(super) async fn ask_owners<T>(
         &self,
         ctx: &Arc<Ctx>,
         name: &Name,
@@ -234,14 +259,15 @@ impl Cache {
                 role: *role,
                 affinity: ctx.config.placement.origin(&self.region).clone(),
                 revision: ctx.config.snapshot.revision,
+                known: None,
                 trace: None,
             };
             let mut answer = self.ask_tier(ctx, dc, request.clone(), &ask).await;
-            for _ in 1..BROKEN_CONNECTION_TRIES {
-                if !matches!(answer, Err(TierError::Unreachable)) {
-                    break;
-                }
-                answer = self.ask_tier(ctx, dc, request.clone(), &ask).await;
+            self.retries.earn();
+            // A connection that breaks says nothing about the owner: one more try, so that a blip is not an error.
+            if matches!(answer, Err(TierError::Unreachable)) && self.retries.spend(&self.env).await
+            {
+                answer = self.ask_tier(ctx, dc, request, &ask).await;
             }
             match answer {
                 Ok(value) => {
@@ -250,7 +276,8 @@ impl Cache {
                     }
                     return Ok(value);
                 }
-                Err(TierError::Storage) => return Err(CacheError::Unavailable),
+                // Another owner has the same stores; and what is too much for one is too much for the next.
+                Err(TierError::Storage | TierError::Busy) => return Err(CacheError::Unavailable),
                 Err(error) => last = error,
             }
             if !self.goes_past(ctx, dc, last) {
@@ -305,9 +332,17 @@ fn fresh_until(entry: &Entry, bound: Timestamp, now: Timestamp) -> Freshness {
     }
 }
 
-/// With tiers no reader sees anything older than a minute, whatever `cache_ttl` it asked for.
-fn fresh_within_the_bound(entry: &Entry, now: Timestamp) -> Freshness {
-    fresh_until(entry, entry.fetched_at.after(REFRESH_PERIOD).min(entry.expires()), now)
+/// With tiers no reader sees anything older than a minute, whatever `cache_ttl` it asked for: that says how long a value
+/// that has not changed need not be fetched again.
+fn fresh_within_the_bound(entry: &Entry, now: Timestamp, refresh: Refresh) -> Freshness {
+    let bound = entry.fetched_at.after(REFRESH_PERIOD).min(entry.expires());
+    match (fresh_until(entry, bound, now), refresh) {
+        (Freshness::Gone, _) if now < entry.expires() && !entry.found.expired(now.unix_s()) => {
+            Freshness::Revalidate
+        }
+        (Freshness::Refresh, Refresh::Foreground) => Freshness::Fresh,
+        (freshness, _) => freshness,
+    }
 }
 
 /// As in 2023: a read that is due for a refresh begins one behind and extends the entry's life by a minute, whatever comes

@@ -1,5 +1,6 @@
-//! Coalescing: of many who miss the same key at once, one asks and all are told.
+//! Coalescing: of many who miss the same key or page at once, one asks and all are told.
 
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
@@ -7,24 +8,23 @@ use rustc_hash::FxBuildHasher;
 use tokio::sync::oneshot;
 
 use crate::env::{BoxFuture, NodeEnv};
-use crate::ids::Name;
 use crate::worker::Ctx;
 
-type Waiting<T> = IndexMap<Name, Vec<oneshot::Sender<T>>, FxBuildHasher>;
+type Waiting<K, T> = IndexMap<K, Vec<oneshot::Sender<T>>, FxBuildHasher>;
 
-/// Fetches under way.
-pub(super) struct Flights<T> {
-    waiting: Arc<Mutex<Waiting<T>>>,
+/// Fetches under way, by what is fetched.
+pub(super) struct Flights<K, T> {
+    waiting: Arc<Mutex<Waiting<K, T>>>,
 }
 
 /// Ends a fetch, also one that panicked: those who wait are told, or left to find out.
-struct Landing<T> {
-    waiting: Arc<Mutex<Waiting<T>>>,
-    name: Name,
+struct Landing<K: Hash + Eq, T> {
+    waiting: Arc<Mutex<Waiting<K, T>>>,
+    name: K,
     landed: bool,
 }
 
-impl<T> Landing<T> {
+impl<K: Hash + Eq, T> Landing<K, T> {
     fn take(&mut self) -> Vec<oneshot::Sender<T>> {
         self.landed = true;
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,7 +32,7 @@ impl<T> Landing<T> {
     }
 }
 
-impl<T> Drop for Landing<T> {
+impl<K: Hash + Eq, T> Drop for Landing<K, T> {
     fn drop(&mut self) {
         if !self.landed {
             drop(self.take());
@@ -40,12 +40,12 @@ impl<T> Drop for Landing<T> {
     }
 }
 
-impl<T: Clone + Send + 'static> Flights<T> {
+impl<K: Hash + Eq + Clone + Send + 'static, T: Clone + Send + 'static> Flights<K, T> {
     pub(super) fn new() -> Self {
         Self { waiting: Arc::default() }
     }
 
-    /// Joins the fetch of a key that is under way, or begins one.
+    /// Joins the fetch that is under way, or begins one.
     ///
     /// The fetch runs beside the requests that wait for it, so that it does not end with the first of them. `None`: the
     /// fetch threw, or the node ended first.
@@ -53,7 +53,7 @@ impl<T: Clone + Send + 'static> Flights<T> {
         &self,
         ctx: &Arc<Ctx>,
         env: &NodeEnv,
-        name: &Name,
+        name: &K,
         fetch: F,
     ) -> Option<T>
     where
@@ -82,7 +82,7 @@ impl<T: Clone + Send + 'static> Flights<T> {
     }
 
     /// Whether a fetch of a key is under way.
-    pub(super) fn under_way(&self, name: &Name) -> bool {
+    pub(super) fn under_way(&self, name: &K) -> bool {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
     }
 }

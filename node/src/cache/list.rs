@@ -1,5 +1,8 @@
-//! Pages of lists, as an edge keeps them: at most a minute, as the documented service does (lists are "not write-aware").
-//! What is written here is in a list here at once: a write in this data center makes its pages of the namespace old.
+//! Pages of lists: at most a minute old, as the documented service has them (lists are "not write-aware"), wherever they are
+//! kept. An edge asks the owner of namespace and prefix in its region, which keeps the page for others too.
+//!
+//! What is written here is in a list here at once: a write in this data center makes its pages of the namespace old, and for
+//! a minute it goes past the owner, whose pages know nothing of it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,9 +12,10 @@ use quick_cache::sync::{Cache as QuickCache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 use rustc_hash::FxBuildHasher;
 
-use super::{Cache, CacheError, CacheResult};
+use super::flights::Flights;
+use super::{Cache, CacheError, CacheResult, TierAsk, TierError};
 use crate::env::Timestamp;
-use crate::ids::{Name, Namespace};
+use crate::ids::{Dc, Name, Namespace};
 use crate::storage::{ListRange, Page};
 use crate::worker::Ctx;
 
@@ -28,6 +32,15 @@ struct Held {
     page: Arc<Page>,
     asked_at: Timestamp,
     writes: u64,
+}
+
+/// A page and how old it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// The page.
+    pub page: Arc<Page>,
+    /// How long ago the stores were asked.
+    pub age: Duration,
 }
 
 #[derive(Clone)]
@@ -50,8 +63,18 @@ type Pages =
 /// Pages of lists by what was asked.
 pub(super) struct Lists {
     pages: Pages,
-    /// Writes seen here since pages of a namespace are kept.
-    writes: Mutex<IndexMap<Namespace, u64, FxBuildHasher>>,
+    /// Writes of this data center.
+    writes: Mutex<Writes>,
+    edge_flights: Flights<ListRange, Result<Listing, CacheError>>,
+    tier_flights: Flights<ListRange, Result<Listing, CacheError>>,
+}
+
+#[derive(Default)]
+struct Writes {
+    /// How many there were of a namespace, and when the last one was.
+    seen: IndexMap<Namespace, (u64, Timestamp), FxBuildHasher>,
+    /// When all of that was last forgotten.
+    forgotten: Timestamp,
 }
 
 impl Lists {
@@ -74,61 +97,157 @@ impl Lists {
                 DefaultLifecycle::default(),
             ),
         };
-        Self { pages, writes: Mutex::default() }
+        Self {
+            pages,
+            writes: Mutex::default(),
+            edge_flights: Flights::new(),
+            tier_flights: Flights::new(),
+        }
     }
 
     /// Takes note of a write of this data center.
-    pub(super) fn wrote(&self, namespace: &Namespace) {
-        if let Some(writes) = self.lock().get_mut(namespace) {
-            *writes += 1;
+    pub(super) fn wrote(&self, namespace: &Namespace, now: Timestamp) {
+        let mut writes = self.lock();
+        if let Some((count, last)) = writes.seen.get_mut(namespace) {
+            (*count, *last) = (*count + 1, now);
+            return;
         }
-    }
-
-    fn writes(&self, namespace: &Namespace) -> u64 {
-        let mut all = self.lock();
-        if let Some(writes) = all.get(namespace) {
-            return *writes;
-        }
-        if all.len() >= NAMESPACES_MAX {
-            all.clear();
+        if writes.seen.len() >= NAMESPACES_MAX {
+            writes.seen.clear();
+            writes.forgotten = now;
             self.pages.clear();
         }
-        all.insert(namespace.clone(), 0);
-        0
+        writes.seen.insert(namespace.clone(), (1, now));
     }
 
-    fn lock(&self) -> MutexGuard<'_, IndexMap<Namespace, u64, FxBuildHasher>> {
+    /// How many writes of a namespace this data center has seen, and whether one may have been a short time ago.
+    fn writes(&self, namespace: &Namespace, now: Timestamp) -> (u64, bool) {
+        let writes = self.lock();
+        let (count, last) = writes.seen.get(namespace).copied().unwrap_or_default();
+        let last = last.max(writes.forgotten);
+        (count, last != Timestamp::default() && now.since(last) < PAGE_TTL)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writes> {
         self.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A page that is still good, and its age.
+    fn held(&self, range: &ListRange, writes: u64, now: Timestamp) -> Option<Listing> {
+        let held = self.pages.get(range).filter(|held| held.writes == writes)?;
+        let age = now.since(held.asked_at);
+        (age < PAGE_TTL).then(|| Listing { page: held.page.clone(), age })
+    }
+
+    fn keep(&self, range: &ListRange, writes: u64, listing: &Listing, now: Timestamp) {
+        let (page, asked_at) = (listing.page.clone(), now.before(listing.age));
+        self.pages.insert(range.clone(), Arc::new(Held { page, asked_at, writes }));
     }
 }
 
 impl Cache {
     /// Lists keys for a customer of this data center.
     ///
-    /// [`CacheError::Unavailable`] where no store could answer.
+    /// [`CacheError::Unavailable`] where no store could answer, or no owner and no store.
     pub async fn list(
-        &self,
+        self: &Arc<Self>,
         ctx: &Arc<Ctx>,
         range: &ListRange,
     ) -> Result<(Arc<Page>, CacheResult), CacheError> {
         let _stage = ctx.trace.stage("cache.edge.list");
-        let asked_at = self.env.clock.now();
-        let writes = self.lists.writes(&range.namespace);
-        if let Some(held) = self.lists.pages.get(range)
-            && held.writes == writes
-            && asked_at.since(held.asked_at) < PAGE_TTL
-        {
+        let now = self.env.clock.now();
+        let (writes, lately) = self.lists.writes(&range.namespace, now);
+        if let Some(Listing { page, .. }) = self.lists.held(range, writes, now) {
             ctx.note(|notes| notes.cache = Some(CacheResult::Hit));
-            return Ok((held.page.clone(), CacheResult::Hit));
+            return Ok((page, CacheResult::Hit));
         }
         ctx.note(|notes| notes.cache = Some(CacheResult::Miss));
-        let page = Arc::new(self.list_fresh(ctx, range).await?);
-        let held = Held { page: page.clone(), asked_at, writes };
-        self.lists.pages.insert(range.clone(), Arc::new(held));
-        Ok((page, CacheResult::Miss))
+        // What was begun before a write must not serve who asks after it: only readers share a fetch.
+        if lately {
+            let page = Arc::new(self.list_fresh(ctx, range).await?);
+            self.lists.keep(
+                range,
+                writes,
+                &Listing { page: page.clone(), age: Duration::ZERO },
+                now,
+            );
+            return Ok((page, CacheResult::Miss));
+        }
+        let fetched = self
+            .lists
+            .edge_flights
+            .join(ctx, &self.env, range, || {
+                let (this, ctx, range) = (self.clone(), ctx.clone(), range.clone());
+                Box::pin(async move {
+                    let listing = this.list_by_owner(&ctx, &range).await?;
+                    this.lists.keep(&range, writes, &listing, this.env.clock.now());
+                    Ok(listing)
+                })
+            })
+            .await;
+        let listing = fetched.unwrap_or(Err(CacheError::Unavailable))?;
+        Ok((listing.page, CacheResult::Miss))
     }
 
-    /// Lists keys past the cache.
+    /// Lists keys for another data center, as the owner of namespace and prefix.
+    ///
+    /// [`TierError::Storage`] where no store could answer.
+    pub async fn serve_list(
+        self: &Arc<Self>,
+        ctx: &Arc<Ctx>,
+        ask: &TierAsk,
+        range: &ListRange,
+    ) -> Result<Listing, TierError> {
+        let _stage = ctx.trace.stage("cache.tier.list");
+        self.count_disagreement(ctx, ask);
+        let now = self.env.clock.now();
+        let (writes, lately) = self.lists.writes(&range.namespace, now);
+        if let Some(listing) = self.lists.held(range, writes, now) {
+            ctx.note(|notes| notes.cache = Some(CacheResult::Hit));
+            return Ok(listing);
+        }
+        ctx.note(|notes| notes.cache = Some(CacheResult::Miss));
+        let (this, asked, of) = (self.clone(), ctx.clone(), range.clone());
+        let fetch = move || async move {
+            let since = this.env.clock.now();
+            let page = Arc::new(this.list_fresh(&asked, &of).await?);
+            let now = this.env.clock.now();
+            let listing = Listing { page, age: now.since(since) };
+            this.lists.keep(&of, writes, &listing, now);
+            Ok(listing)
+        };
+        let fetched = if lately {
+            fetch().await
+        } else {
+            let flights = &self.lists.tier_flights;
+            let told = flights.join(ctx, &self.env, range, || Box::pin(fetch())).await;
+            told.unwrap_or(Err(CacheError::Unavailable))
+        };
+        fetched.map_err(|_: CacheError| TierError::Storage)
+    }
+
+    /// Lists keys by way of the owner of namespace and prefix, or past it where there is none.
+    async fn list_by_owner(
+        self: &Arc<Self>,
+        ctx: &Arc<Ctx>,
+        range: &ListRange,
+    ) -> Result<Listing, CacheError> {
+        let name = Name { namespace: range.namespace.clone(), key: range.prefix.clone() };
+        let since = self.env.clock.now();
+        let targets =
+            if self.takes_tiers(ctx, &name) { self.targets(ctx, &name) } else { Vec::new() };
+        if targets.is_empty() {
+            let page = Arc::new(self.list_fresh(ctx, range).await?);
+            return Ok(Listing { page, age: self.env.clock.now().since(since) });
+        }
+        let list = |dc: &Dc, ask: &TierAsk| self.peers.list(dc, ask, range);
+        let mut listing = self.ask_owners(ctx, &name, &targets, list).await?;
+        // The answer was under way as well.
+        listing.age += self.env.clock.now().since(since);
+        Ok(listing)
+    }
+
+    /// Lists keys past every cache.
     pub async fn list_fresh(&self, ctx: &Arc<Ctx>, range: &ListRange) -> Result<Page, CacheError> {
         let stage = ctx.trace.stage("storage.list");
         let now_s = self.env.clock.now().unix_s();

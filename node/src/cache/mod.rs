@@ -14,15 +14,19 @@ mod tier;
 use std::fmt;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 pub use edge::Ttl;
+pub use list::Listing;
 pub use purge::{PurgeBatch, PurgeEntry};
 
-use crate::config::{Config, Limits, Members};
+use crate::admission::{Busy, Gate, RetryBudget};
+use crate::config::{Config, Limits, Members, Refresh};
 use crate::env::{BoxFuture, NodeEnv};
-use crate::ids::{Dc, Name, Peer, Region};
-use crate::storage::{Found, Storage, StorageError, StoreError};
+use crate::ids::{Dc, Name, Peer, Region, Version};
+use crate::storage::{Found, ListRange, Storage, StorageError, StoreError};
 use crate::telemetry::trace::Attribute;
 use crate::telemetry::{Lifecycle, Metrics, TraceContext};
 use crate::worker::Ctx;
@@ -35,6 +39,8 @@ pub enum CacheResult {
     Hit,
     /// Answered from the edge with a value past its refresh time, while a refresh runs behind.
     Stale,
+    /// Answered from the edge once the tiers had said that it is still the newest.
+    Revalidated,
     /// Asked further up.
     Miss,
 }
@@ -45,6 +51,7 @@ impl CacheResult {
         match self {
             Self::Hit => "hit",
             Self::Stale => "stale",
+            Self::Revalidated => "revalidated",
             Self::Miss => "miss",
         }
     }
@@ -83,6 +90,9 @@ pub enum TierError {
     /// It works, but no store behind it could answer.
     #[error("no object store could answer")]
     Storage,
+    /// So much goes to it from here, or waits to, that it was not asked.
+    #[error("too much is asked of the owner")]
+    Busy,
 }
 
 impl TierError {
@@ -93,6 +103,7 @@ impl TierError {
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed-out",
             Self::Storage => "storage",
+            Self::Busy => "busy",
         }
     }
 }
@@ -118,7 +129,9 @@ impl From<TierError> for CacheError {
     fn from(error: TierError) -> Self {
         match error {
             TierError::Failed => Self::OwnerFailed,
-            TierError::Unreachable | TierError::TimedOut | TierError::Storage => Self::Unavailable,
+            TierError::Unreachable | TierError::TimedOut | TierError::Storage | TierError::Busy => {
+                Self::Unavailable
+            }
         }
     }
 }
@@ -134,14 +147,32 @@ pub struct TierAsk {
     pub affinity: Region,
     /// The sender's configuration.
     pub revision: u64,
+    /// The version of the value that the sender has: where it is the newest, it need not be sent again.
+    pub known: Option<Version>,
     /// The trace that it is part of.
     pub trace: Option<TraceContext>,
+}
+
+/// What a tier answers to a read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TierAnswer {
+    /// What it knows of the key.
+    Found(Found),
+    /// That the sender's value is the newest.
+    Unchanged,
 }
 
 /// The tier protocol, as the cache sees it: implemented by `api::tier`, over the network door.
 pub trait TierPeers: Send + Sync {
     /// Reads a key from another data center.
-    fn get(&self, dc: &Dc, ask: &TierAsk) -> BoxFuture<Result<Found, TierError>>;
+    fn get(&self, dc: &Dc, ask: &TierAsk) -> BoxFuture<Result<TierAnswer, TierError>>;
+    /// Lists keys by way of another data center, which keeps the page.
+    fn list(
+        &self,
+        dc: &Dc,
+        ask: &TierAsk,
+        range: &ListRange,
+    ) -> BoxFuture<Result<Listing, TierError>>;
     /// Writes a key by way of another data center.
     fn put(&self, dc: &Dc, ask: &TierAsk, state: &Found) -> BoxFuture<Result<(), TierError>>;
     /// Delivers purges.
@@ -157,6 +188,9 @@ pub struct Cache {
     peers: Arc<dyn TierPeers>,
     control: Option<Peer>,
     metrics: Arc<Metrics>,
+    gates: IndexMap<Dc, Gate, FxBuildHasher>,
+    retries: RetryBudget,
+    refresh: Refresh,
     edge: edge::Edge,
     lists: list::Lists,
     tier: tier::Tier,
@@ -200,8 +234,12 @@ impl Cache {
             .dcs
             .get(&parts.dc)
             .map_or_else(|| Region::from(""), |member| member.region.clone());
+        let gates = parts.members.dcs.keys().map(|dc| (dc.clone(), Gate::default())).collect();
         Arc::new(Self {
             region,
+            gates,
+            retries: RetryBudget::new(parts.env.chance.stream("retries/tiers")),
+            refresh: parts.limits.refresh,
             edge: edge::Edge::new(parts.limits.edge_cache_bytes),
             lists: list::Lists::new(),
             tier: tier::Tier::new(parts.limits.tier_cache_bytes),
@@ -267,7 +305,13 @@ impl Cache {
         stage.attribute("relapse.owner", Attribute::Dc(owner.clone()));
         ask.trace = Some(stage.context());
         let role = ask.role;
-        let answer = call(owner, &ask).await;
+        let answer = match self.gates.get(owner) {
+            Some(gate) => match gate.enter(&self.env, &ask.name.namespace).await {
+                Ok(_turn) => call(owner, &ask).await,
+                Err(Busy) => Err(TierError::Busy),
+            },
+            None => Err(TierError::Unreachable),
+        };
         self.metrics.tier_request(owner, role, &answer);
         stage.ended(answer)
     }

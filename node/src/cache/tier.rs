@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::edge::NEGATIVE_TTL;
 use super::entry::{Entries, Entry};
 use super::flights::Flights;
-use super::{Cache, CacheResult, TierAsk, TierError, TierRole};
+use super::{Cache, CacheResult, TierAnswer, TierAsk, TierError, TierRole};
 use crate::ids::{Dc, Name};
 use crate::storage::Found;
 use crate::worker::Ctx;
@@ -20,7 +20,7 @@ const UPPER_TRUST: Duration = Duration::from_mins(10);
 
 pub(super) struct Tier {
     entries: Entries,
-    flights: Flights<Result<Found, TierError>>,
+    flights: Flights<Name, Result<Found, TierError>>,
     /// How often something was dropped: a fill that began before must not bring it back.
     epoch: AtomicU64,
 }
@@ -109,11 +109,7 @@ impl Cache {
         let asked_at = self.env.clock.now();
         let epoch = self.tier.epoch.load(Ordering::Relaxed);
         let by_upper = match self.upper_of(ctx, ask) {
-            Some((dc, request)) => {
-                let get = |dc: &Dc, ask: &TierAsk| self.peers.get(dc, ask);
-                let read = self.ask_tier(ctx, &dc, request, get).await;
-                self.unless_passed_by(ctx, &dc, read)?
-            }
+            Some((dc, request)) => self.read_upper(ctx, &dc, request).await?,
             None => None,
         };
         let (found, trust) = match by_upper {
@@ -139,6 +135,28 @@ impl Cache {
             return Ok(self.tier.entries.put(&ask.name, entry).found.clone());
         }
         Ok(found)
+    }
+
+    /// Reads a key from its upper tier, which need not send again what this tier still has.
+    async fn read_upper(
+        &self,
+        ctx: &Arc<Ctx>,
+        upper: &Dc,
+        request: TierAsk,
+    ) -> Result<Option<Found>, TierError> {
+        let held = self.tier.entries.peek(&request.name).map(|entry| entry.found.clone());
+        let held = held.filter(|found| matches!(found, Found::Value(_)));
+        let request = TierAsk { known: held.as_ref().map(Found::version), ..request };
+        let get = |dc: &Dc, ask: &TierAsk| self.peers.get(dc, ask);
+        let read = self.ask_tier(ctx, upper, request, get).await;
+        let read = match (read, held) {
+            (Ok(TierAnswer::Found(found)), _) => Ok(found),
+            (Ok(TierAnswer::Unchanged), Some(found)) => Ok(found),
+            // Nobody asked for that.
+            (Ok(TierAnswer::Unchanged), None) => Err(TierError::Failed),
+            (Err(error), _) => Err(error),
+        };
+        self.unless_passed_by(ctx, upper, read)
     }
 
     /// The upper tier that a request goes on to, if it goes on to one.
@@ -168,7 +186,7 @@ impl Cache {
     ) -> Result<Option<T>, TierError> {
         match answer {
             Ok(value) => Ok(Some(value)),
-            Err(TierError::Storage) => Err(TierError::Storage),
+            Err(error @ (TierError::Storage | TierError::Busy)) => Err(error),
             Err(error) => {
                 if self.goes_past(ctx, upper, error) {
                     self.metrics.fallbacks.inc();
@@ -180,7 +198,7 @@ impl Cache {
         }
     }
 
-    fn count_disagreement(&self, ctx: &Ctx, ask: &TierAsk) {
+    pub(super) fn count_disagreement(&self, ctx: &Ctx, ask: &TierAsk) {
         // Under the same configuration everybody works out the same owner.
         if ask.revision == ctx.config.snapshot.revision {
             return;

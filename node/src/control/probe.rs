@@ -115,6 +115,7 @@ impl Control {
             role: TierRole::Regional,
             affinity,
             revision,
+            known: None,
             trace: Some(self.trace()),
         };
         self.tiers.get(dc, &ask).await.map(|_| ())

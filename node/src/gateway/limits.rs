@@ -26,7 +26,7 @@ pub enum Expiration {
 }
 
 /// Keys on one page of a list.
-pub(super) const LIST_KEYS_MAX: usize = 1_000;
+pub const LIST_KEYS_MAX: usize = 1_000;
 
 pub(super) fn key(bytes_max: usize, key: &str) -> Result<(), GatewayError> {
     if matches!(key, "" | "." | "..") {
@@ -56,7 +56,9 @@ pub(super) fn metadata(
 ) -> Result<Option<Bytes>, GatewayError> {
     let Some(metadata) = metadata else { return Ok(None) };
     let text = metadata.trim_ascii();
-    if serde_json::from_slice::<serde::de::IgnoredAny>(text).is_err() {
+    // What is only skimmed may hold bytes that are no text.
+    let json = std::str::from_utf8(text).map(serde_json::from_str::<serde::de::IgnoredAny>);
+    if !matches!(json, Ok(Ok(_))) {
         return Err(GatewayError::MetadataNotJson);
     }
     if text.len() > limits.metadata_bytes_max {

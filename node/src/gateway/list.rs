@@ -74,7 +74,10 @@ impl Gateway {
     fn range(&self, namespace: &OpenNamespace, ask: &ListAsk) -> Result<ListRange, GatewayError> {
         limits::list(&self.limits, ask)?;
         let after = match &ask.cursor {
-            Some(cursor) => decode_cursor(cursor).ok_or(GatewayError::NoCursor)?,
+            // A key is all that a cursor ever names. Anything longer the stores could not be asked for.
+            Some(cursor) => decode_cursor(cursor)
+                .filter(|last| last.len() <= self.limits.key_bytes_max)
+                .ok_or(GatewayError::NoCursor)?,
             None => "".into(),
         };
         Ok(ListRange {

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 pub use bulk::BULK_KEYS_MAX;
 pub use error::GatewayError;
-pub use limits::Expiration;
+pub use limits::{Expiration, LIST_KEYS_MAX};
 pub use list::{Key, KeyList, ListAsk};
 pub use namespaces::{NamespaceInfo, OpenKey, OpenNamespace, Order};
 pub use seal::{Part, SEAL_BYTES, SealError, Sealer};

@@ -45,7 +45,8 @@ impl OpenNamespace {
     pub fn name(&self, name: Name) -> Result<OpenKey, GatewayError> {
         debug_assert_eq!(name.namespace, self.id);
         limits::key(self.key_bytes_max, &name.key)?;
-        Ok(OpenKey(name))
+        // Caches hold the name: all of a namespace share one text.
+        Ok(OpenKey(Name { namespace: self.id.clone(), key: name.key }))
     }
 }
 
@@ -109,14 +110,19 @@ impl Gateway {
         account: &str,
         id: &Namespace,
     ) -> Result<OpenNamespace, GatewayError> {
-        match self.namespaces.about(id) {
-            Some(about) if about.account.as_ref().is_none_or(|owner| owner.as_str() == account) => {
+        let configured = self.namespaces.place(id).and_then(|place| self.namespaces.at(place));
+        let id = match configured {
+            Some((id, about)) => {
+                if about.account.as_ref().is_some_and(|owner| owner.as_str() != account) {
+                    return Err(GatewayError::NoSuchNamespace);
+                }
+                id
             }
-            Some(_) => return Err(GatewayError::NoSuchNamespace),
             None => {
                 self.entry(ctx, &account.into(), id).await?;
+                id
             }
-        }
+        };
         Ok(OpenNamespace { id: id.clone(), key_bytes_max: self.limits.key_bytes_max })
     }
 

@@ -16,6 +16,8 @@ use crate::ids::{Name, Version};
 const KEY_ID_BYTES: usize = 1;
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
+/// A buffer may be longer than what is sealed in it by so much.
+const SPARE_BYTES: usize = 64;
 /// What sealing adds.
 pub const SEAL_BYTES: usize = TAG_BYTES + NONCE_BYTES + KEY_ID_BYTES;
 
@@ -52,7 +54,8 @@ impl Sealer {
         Self { keys, nonces }
     }
 
-    /// Seals a part of a write. Bytes that nobody else holds are sealed where they are.
+    /// Seals a part of a write: where the bytes are, if nobody else holds them and there is just room for what is added. Else
+    /// they are copied, so that what is kept for long never holds on to a larger buffer.
     pub fn seal(
         &self,
         (name, version, part): (&Name, Version, Part),
@@ -61,11 +64,17 @@ impl Sealer {
         let (id, key) = self.keys.last().ok_or(SealError::NoKey)?;
         let mut nonce = [0; NONCE_BYTES];
         self.nonces.fill(&mut nonce);
-        let mut bytes = plain.try_into_mut().unwrap_or_else(|shared| {
-            let mut own = BytesMut::with_capacity(shared.len() + SEAL_BYTES);
-            own.extend_from_slice(&shared);
+        let sealed_bytes = plain.len() + SEAL_BYTES;
+        let copied = |plain: &[u8]| {
+            let mut own = BytesMut::with_capacity(sealed_bytes);
+            own.extend_from_slice(plain);
             own
-        });
+        };
+        let mut bytes = match plain.try_into_mut() {
+            Ok(own) if (sealed_bytes..=sealed_bytes + SPARE_BYTES).contains(&own.capacity()) => own,
+            Ok(larger) => copied(&larger),
+            Err(shared) => copied(&shared),
+        };
         let tag = key
             .encrypt_inout_detached(
                 &Nonce::from(nonce),
@@ -158,6 +167,20 @@ mod tests {
         #[test]
         fn any_bytes_are_an_error_and_never_a_value(bytes: Vec<u8>) {
             prop_assert!(sealer(&[(1, [7; 32])]).unseal(value(&name(), VERSION), &bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn a_buffer_with_just_the_room_is_used_and_a_larger_one_is_not_kept() {
+        let sealer = sealer(&[(1, [7; 32])]);
+        for (capacity, in_place) in [(1_000 + SEAL_BYTES, true), (1_000, false), (8_192, false)] {
+            let mut plain = BytesMut::with_capacity(capacity);
+            plain.resize(1_000, b'x');
+            let at = plain.as_ptr();
+            let sealed = sealer.seal(value(&name(), VERSION), plain.freeze()).unwrap();
+            assert_eq!(sealed.as_ptr() == at, in_place, "{capacity}");
+            let kept = sealed.try_into_mut().unwrap().capacity();
+            assert!(kept <= 1_000 + SEAL_BYTES + SPARE_BYTES, "{capacity}: {kept} kept");
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use kv_node::gateway::SEAL_BYTES;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -123,7 +124,8 @@ pub(super) async fn collect(
             // A body in one piece, which small ones are, is not copied.
             None if first.is_empty() => first = data,
             None => {
-                let mut all = BytesMut::with_capacity(declared.unwrap_or(2 * length));
+                // A value is sealed in this buffer.
+                let mut all = BytesMut::with_capacity(declared.unwrap_or(2 * length) + SEAL_BYTES);
                 all.extend_from_slice(&first);
                 all.extend_from_slice(&data);
                 rest = Some(all);

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit::{DONE, Failure};
-use super::store::EmbeddedStore;
+use super::store::{Bucket, EmbeddedStore};
 use super::{config, dev, run};
 
 /// A key-value node modelled on Workers KV.
@@ -56,7 +56,7 @@ impl LogArgs {
 enum Command {
     /// One data center with two stores, to develop against
     Dev(DevArgs),
-    /// A store as a process of its own: the plain protocol, without authentication
+    /// A store as a process of its own: the plain protocol without authentication, or S3
     Store(StoreArgs),
     /// Say what is wrong with a configuration file, and run nothing
     Check {
@@ -95,6 +95,31 @@ struct StoreArgs {
     /// Keep objects in this directory; without it they are gone with the process
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Speak S3, with this one bucket
+    #[arg(long, value_name = "NAME", requires_all = ["access_key", "secret_key_file"])]
+    bucket: Option<String>,
+    /// The access key of whoever may use the bucket
+    #[arg(long, value_name = "KEY", requires = "bucket")]
+    access_key: Option<String>,
+    /// The file with the secret key
+    #[arg(long, value_name = "FILE", requires = "bucket")]
+    secret_key_file: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    fn bucket(&self) -> Result<Option<Bucket>, Failure> {
+        let (Some(name), Some(access_key), Some(file)) =
+            (&self.bucket, &self.access_key, &self.secret_key_file)
+        else {
+            return Ok(None);
+        };
+        let secret = std::fs::read_to_string(file).map_err(|error| Failure::file(file, error))?;
+        Ok(Some(Bucket {
+            name: name.clone(),
+            access_key: access_key.clone(),
+            secret_key: secret.trim_end().to_owned(),
+        }))
+    }
 }
 
 /// Runs the command that the arguments name.
@@ -117,11 +142,7 @@ pub(crate) fn main() -> ExitCode {
         .and_then(|setup| {
             run::on_runtime(run::node(setup, |bound| dev::banner(bound, args.token.as_deref())))
         }),
-        Some(Command::Store(args)) => args
-            .data
-            .as_deref()
-            .map_or_else(|| Ok(EmbeddedStore::memory()), EmbeddedStore::directory)
-            .and_then(|store| run::on_runtime(run::store(store, args.listen, listeners))),
+        Some(Command::Store(args)) => store(args),
         Some(Command::Check { config }) => config::read(&config)
             .and_then(|file| file.setup(false))
             .and_then(|_| run::say(&format!("{}: fine\n", config.display())))
@@ -135,6 +156,18 @@ pub(crate) fn main() -> ExitCode {
             code.into()
         }
     }
+}
+
+fn store(args: StoreArgs) -> Result<u8, Failure> {
+    let bucket = args.bucket()?;
+    let mut store = match &args.data {
+        Some(data) => EmbeddedStore::directory(data)?,
+        None => EmbeddedStore::memory(),
+    };
+    if let Some(bucket) = bucket {
+        store = store.over_s3(bucket);
+    }
+    run::on_runtime(run::store(store, args.listen, listeners))
 }
 
 /// One line for each listener.

@@ -114,8 +114,9 @@ impl Remote {
     ) -> Result<Response<Bytes>, NetworkError> {
         // The semaphore is never closed.
         let _turn = self.under_way.acquire().await.map_err(|_| NetworkError::Refused)?;
+        // What is signed names its host.
         if let Some(host) = &self.host {
-            request.headers_mut().insert(HOST, host.clone());
+            request.headers_mut().entry(HOST).or_insert_with(|| host.clone());
         }
         let mut request = request.map(Whole::new);
         // A kept connection may have been closed by the peer in this moment. What was not sent is sent again.
@@ -176,7 +177,8 @@ impl Remote {
             }
         }
         let bytes = if rest.is_empty() {
-            first
+            // It is a piece of a buffer that is several times as long, and may stay in a cache.
+            Bytes::copy_from_slice(&first)
         } else {
             let mut all = BytesMut::with_capacity(first.len() + rest.len());
             all.extend_from_slice(&first);

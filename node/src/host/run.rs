@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use futures_util::future::{Either, select};
 use kv_node::Node;
-use kv_node::config::NodeConfig;
+use kv_node::config::{NodeConfig, StoreAbout, StoreProtocol};
 use kv_node::env::{Chance, Listener, NodeEnv};
 use kv_node::ids::Peer;
+use kv_node::storage::{S3Client, probe};
 use kv_node::telemetry::ship::{Shipper, ShipperEnv, Signal};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -96,6 +97,9 @@ pub(super) async fn node(
         tasks: tasks.clone(),
         sink: Arc::new(ConsoleSink::new(lines, setup.log_responses, shipper)),
     };
+    for store in &setup.config.stores {
+        try_out(store, &env).await?;
+    }
     let node =
         Node::start(setup.config, env).map_err(|error| Failure::refused(error.to_string()))?;
     network.know(own, &node);
@@ -122,6 +126,35 @@ pub(super) async fn node(
     // The console ends with the last of whoever can tell it something; a task that is being ended may still be one.
     drop(writer);
     ended
+}
+
+/// Finds out what a foreign store lacks, and does not go on with one that would lose writes. One that cannot be tried may
+/// come later, as any store may go and come.
+async fn try_out(store: &StoreAbout, env: &NodeEnv) -> Result<(), Failure> {
+    let StoreProtocol::S3(access) = &store.protocol else { return Ok(()) };
+    let client = S3Client::new(store.peer.clone(), access.clone(), env.clone());
+    let drawn = env.chance.stream("probe").bits();
+    let lacks = match probe(&client, drawn).await {
+        Ok(lacks) => lacks,
+        Err(error) => {
+            warn(&format!("store \"{}\" could not be tried out: {error}", store.peer));
+            return Ok(());
+        }
+    };
+    for lack in &lacks {
+        warn(&format!("store \"{}\": {}", store.peer, lack.what));
+    }
+    if lacks.iter().any(|lack| lack.loses_writes) {
+        let said = format!("store \"{}\" would lose writes: use another one", store.peer);
+        return Err(Failure::refused(said));
+    }
+    Ok(())
+}
+
+/// A line for whoever started the process.
+fn warn(line: &str) {
+    // Where stderr is closed nobody wants to know.
+    let _ = writeln!(std::io::stderr(), "kv-node: {line}");
 }
 
 /// Serves a store until a signal ends it.

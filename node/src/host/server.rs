@@ -234,13 +234,12 @@ impl Door {
 }
 
 fn strip(headers: &mut HeaderMap) {
-    for name in CONTROL {
-        headers.remove(name);
-    }
-    // Whatever comes to that is between nodes as well.
-    let ours = |name: &&HeaderName| name.as_str().starts_with("x-relapse-");
-    let others: Vec<HeaderName> = headers.keys().filter(ours).cloned().collect();
-    for name in others {
+    // Whatever comes to the prefix is between nodes as well.
+    let ours = |name: &&HeaderName| {
+        CONTROL.contains(&name.as_str()) || name.as_str().starts_with("x-relapse-")
+    };
+    let sent: Vec<HeaderName> = headers.keys().filter(ours).cloned().collect();
+    for name in sent {
         headers.remove(name);
     }
 }

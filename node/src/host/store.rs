@@ -2,11 +2,11 @@
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use kv_store::{DirectoryStore, MemoryStore, Objects, PlainStore};
+use kv_store::{DirectoryStore, MemoryStore, Objects, PlainStore, S3Store};
 
 use super::Service;
 use super::exit::Failure;
@@ -18,7 +18,22 @@ const CLOSE: Duration = Duration::from_secs(2);
 
 /// One store. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct EmbeddedStore(Arc<RwLock<Option<Arc<dyn Objects>>>>);
+pub(super) struct EmbeddedStore(Arc<RwLock<Option<Open>>>);
+
+/// What a store that speaks S3 is called by.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    pub(super) name: String,
+    pub(super) access_key: String,
+    pub(super) secret_key: String,
+}
+
+/// A store that is not closed, and what it speaks: S3, or the plain protocol.
+#[derive(Clone, Debug)]
+struct Open {
+    objects: Arc<dyn Objects>,
+    over_s3: Option<Arc<S3Store>>,
+}
 
 impl EmbeddedStore {
     /// Empty, and gone with the process.
@@ -35,18 +50,31 @@ impl EmbeddedStore {
     }
 
     fn new(objects: impl Objects) -> Self {
-        Self(Arc::new(RwLock::new(Some(Arc::new(objects)))))
+        let open = Open { objects: Arc::new(objects), over_s3: None };
+        Self(Arc::new(RwLock::new(Some(open))))
     }
 
-    /// Answers requests of the plain protocol. 503 once the store is closed.
+    /// The same store, which speaks S3.
+    pub(super) fn over_s3(self, bucket: Bucket) -> Self {
+        if let Some(open) = self.0.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            let signer = (bucket.access_key, bucket.secret_key);
+            let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let store = S3Store::new(open.objects.clone(), signer, &bucket.name, now);
+            open.over_s3 = Some(Arc::new(store));
+        }
+        self
+    }
+
+    /// Answers requests. 503 once the store is closed.
     pub(super) fn service(&self) -> Service {
         let this = self.clone();
         Arc::new(move |request| {
-            let objects = this.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let open = this.0.read().unwrap_or_else(PoisonError::into_inner).clone();
             Box::pin(async move {
-                match objects {
+                match open {
                     None => bare(StatusCode::SERVICE_UNAVAILABLE),
-                    Some(objects) => PlainStore::new(objects).serve(request).await,
+                    Some(Open { over_s3: Some(store), .. }) => store.serve(request).await,
+                    Some(open) => PlainStore::new(open.objects).serve(request).await,
                 }
             })
         })
@@ -55,7 +83,8 @@ impl EmbeddedStore {
     /// Takes no more requests, lets those under way end, and closes the files.
     pub(super) async fn close(&self) -> Result<(), Failure> {
         let taken = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(objects) = taken else { return Ok(()) };
+        let Some(Open { objects, over_s3 }) = taken else { return Ok(()) };
+        drop(over_s3);
         let ended = async {
             while Arc::strong_count(&objects) > 1 {
                 tokio::time::sleep(LOOK).await;

@@ -68,7 +68,7 @@ impl Storage {
 
     /// The next names of value objects in any store, and where to go on.
     async fn names_after(&self, after: &str) -> Result<(Vec<Name>, Option<String>), StoreError> {
-        let list = |store| self.ask_list(store, "v/", after, STEP_KEYS);
+        let list = |store| self.ask_list(store, None, ("v/", after), STEP_KEYS);
         let lists = match self.stores() {
             1 => vec![list(0).await?],
             _ => {
@@ -140,7 +140,7 @@ impl Storage {
                 Found::Absent(_) => None,
             };
             let prefix = layout::index_prefix(name);
-            let present = self.ask_list(store, &prefix, "", STEP_KEYS).await?;
+            let present = self.ask_list(store, None, (&prefix, ""), STEP_KEYS).await?;
             debug_assert!(present.iter().all(|object| {
                 layout::from_index(namespace, object).is_none_or(|indexed| indexed.key == name.key)
             }));

@@ -55,7 +55,7 @@ impl Health {
                     self.recovered_at_us.store(now.0, Ordering::Relaxed);
                 }
             }
-            Err(StoreError::KnownDown) => {}
+            Err(StoreError::KnownDown | StoreError::Busy) => {}
             Err(StoreError::Unreachable | StoreError::TimedOut | StoreError::Failed) => {
                 if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_MAX {
                     self.probe_at_us.store(now.after(PROBE_PAUSE).0, Ordering::Relaxed);

@@ -64,8 +64,8 @@ struct Said {
 impl Storage {
     /// Lists keys from all stores at once.
     ///
-    /// A store that is down is left out while another answers. [`StorageError::Unavailable`]: none answered, or the value
-    /// object that had to decide could not be read.
+    /// A store that is down is left out while another answers that is not known to be behind. [`StorageError::Unavailable`]:
+    /// none such answered, or the value object that had to decide could not be read.
     pub async fn list(
         &self,
         range: &ListRange,
@@ -76,11 +76,15 @@ impl Storage {
             1 => vec![self.names(0, range).await.map_err(|_| StorageError::Unavailable)?],
             _ => {
                 let (one, other) = join(self.names(0, range), self.names(1, range)).await;
-                let said: Vec<Said> = [one, other].into_iter().flatten().collect();
-                if said.is_empty() {
-                    return Err(StorageError::Unavailable);
+                let alone = |store| {
+                    self.believed_alone(store, |behind| behind.holds_any_of(&range.namespace))
+                };
+                match (one, other) {
+                    (Ok(one), Ok(other)) => vec![one, other],
+                    (Ok(said), Err(_)) if alone(0) => vec![said],
+                    (Err(_), Ok(said)) if alone(1) => vec![said],
+                    _ => return Err(StorageError::Unavailable),
                 }
-                said
             }
         };
         // Beyond the nearest end of what the stores said, one of them has not spoken.
@@ -151,7 +155,8 @@ impl Storage {
         let mut said = Said::default();
         loop {
             let limit = NAMES_MAX.min(range.limit + 1);
-            let names = self.ask_list(store, &prefix, &after, limit).await?;
+            let customer = Some(&range.namespace);
+            let names = self.ask_list(store, customer, (&prefix, &after), limit).await?;
             let complete = names.len() < limit;
             for object in &names {
                 if let Some(indexed) = layout::from_index(&range.namespace, object) {

@@ -9,6 +9,7 @@ mod layout;
 mod list;
 mod object_store;
 mod plain;
+mod probe;
 mod queue;
 mod replicated;
 mod s3;
@@ -23,8 +24,9 @@ pub(crate) use layout::{from_object, to_object, unhex};
 pub use list::{ListRange, Listed, Page};
 pub use object_store::{ObjectStore, StoreError, StoredObject, Written};
 pub use plain::PlainStore;
+pub use probe::{Lack, probe};
 pub use replicated::{ReadAnswer, Storage, WriteAnswer};
-pub use s3::{S3Access, S3Client};
+pub use s3::{S3Access, S3Client, s3_body, s3_content};
 
 use crate::ids::{Name, Version};
 

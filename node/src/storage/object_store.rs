@@ -41,12 +41,20 @@ pub enum StoreError {
     /// It has failed again and again and was not asked.
     #[error("known to be down")]
     KnownDown,
+    /// So much goes to it from here, or waits to, that it was not asked.
+    #[error("busy")]
+    Busy,
     /// What it holds is not what this node writes.
     #[error("malformed object")]
     Malformed,
 }
 
 impl StoreError {
+    /// Whether the store was asked at all: only then may a second try come to more.
+    pub fn asked(self) -> bool {
+        !matches!(self, Self::KnownDown | Self::Busy)
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
@@ -54,6 +62,7 @@ impl StoreError {
             Self::TimedOut => "timed-out",
             Self::Failed => "failed",
             Self::KnownDown => "known-down",
+            Self::Busy => "busy",
             Self::Malformed => "malformed",
         }
     }

@@ -13,7 +13,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::replicated::Storage;
 use crate::env::Stream;
-use crate::ids::Name;
+use crate::ids::{Name, Namespace};
 use crate::telemetry::TraceContext;
 
 /// Keys that wait for one store; what comes on top is left to the crawler and to reads.
@@ -45,6 +45,11 @@ impl Behind {
     pub(super) fn holds(&self, name: &Name) -> bool {
         let waiting = self.lock();
         !waiting.names.is_empty() && waiting.names.contains(name)
+    }
+
+    /// Whether a store is known to be behind with any key of a namespace.
+    pub(super) fn holds_any_of(&self, namespace: &Namespace) -> bool {
+        self.lock().names.iter().any(|name| name.namespace == *namespace)
     }
 
     /// How many keys wait.

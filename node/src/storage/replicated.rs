@@ -11,8 +11,9 @@ use super::layout;
 use super::object_store::{ObjectStore, StoreError, StoredObject, Written};
 use super::queue::Behind;
 use super::{Found, Repaired, Sealed, StorageError};
+use crate::admission::{Busy, Gate, RetryBudget};
 use crate::env::{BoxFuture, NodeEnv, Timestamp};
-use crate::ids::{Name, Version};
+use crate::ids::{Name, Namespace, Version};
 use crate::telemetry::trace::Attribute;
 use crate::telemetry::{Metrics, Stage, TraceContext};
 
@@ -22,6 +23,7 @@ const INDEX_OBJECTS_MAX: usize = 16;
 /// One store and what this node knows of it.
 struct Replica {
     store: Arc<dyn ObjectStore>,
+    gate: Gate,
     health: Health,
     behind: Behind,
 }
@@ -32,6 +34,11 @@ pub struct Storage {
     stores: Arc<[Replica]>,
     /// From when on one store alone is believed, in microseconds since 1970.
     settled_us: Arc<AtomicU64>,
+    /// Until then one store is not even believed where the other does not answer.
+    alone_from: Timestamp,
+    retries: Arc<RetryBudget>,
+    /// Whose work that is which no customer waits for.
+    nobody: Namespace,
     pub(super) env: NodeEnv,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -68,14 +75,18 @@ impl Storage {
         env: NodeEnv,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let settled = if crawls { Timestamp(u64::MAX) } else { env.clock.now().after(RECOVERY) };
+        let alone_from = env.clock.now().after(RECOVERY);
+        let settled = if crawls { Timestamp(u64::MAX) } else { alone_from };
         let replica = |store: Arc<dyn ObjectStore>| Replica {
             behind: Behind::new(env.chance.stream(&format!("catch-up/{}", store.peer()))),
+            gate: Gate::default(),
             health: Health::default(),
             store,
         };
         let stores = stores.into_iter().map(replica).collect();
-        Self { stores, settled_us: Arc::new(settled.0.into()), env, metrics }
+        let retries = Arc::new(RetryBudget::new(env.chance.stream("retries/stores")));
+        let (settled_us, nobody) = (Arc::new(settled.0.into()), Namespace::from(""));
+        Self { stores, settled_us, alone_from, retries, nobody, env, metrics }
     }
 
     /// Reads a key from all stores at once.
@@ -85,17 +96,14 @@ impl Storage {
     /// second time before [`StorageError::Unavailable`].
     pub async fn read(&self, name: &Name, stage: &Stage) -> Result<ReadAnswer, StorageError> {
         let object = layout::value_object(name);
-        let mut asked = (0..self.stores.len()).map(|store| self.fetch(store, &object, stage));
+        let key = (name, object.as_str());
+        let mut asked = (0..self.stores.len()).map(|store| self.fetch(store, key, stage));
         let Some(one) = asked.next() else {
             return Err(StorageError::Unavailable);
         };
         let Some(other) = asked.next() else {
-            let found = match one.await {
-                Ok(found) => found,
-                Err(_) => {
-                    self.fetch(0, &object, stage).await.map_err(|_| StorageError::Unavailable)?
-                }
-            };
+            let found = self.again_if_failed(0, key, (one.await, stage)).await;
+            let found = found.map_err(|_| StorageError::Unavailable)?;
             return Ok(ReadAnswer { found, rest: None });
         };
         let (first, (fast, slow), rest) = match select(one, other).await {
@@ -117,8 +125,8 @@ impl Storage {
             return Ok(ReadAnswer { found, rest: Some(Box::pin(compare)) });
         }
         let second = rest.await;
-        let first = self.unless_decided(first, &second, fast, (&object, stage)).await;
-        let second = self.unless_decided(second, &first, slow, (&object, stage)).await;
+        let first = self.unless_decided(fast, key, (first, stage), &second).await;
+        let second = self.unless_decided(slow, key, (second, stage), &first).await;
         let said = [Said { store: fast, copy: first }, Said { store: slow, copy: second }];
         self.decide(name, said, stage.context())
     }
@@ -167,10 +175,10 @@ impl Storage {
         })
     }
 
-    fn fetch(&self, store: usize, object: &str, stage: &Stage) -> BoxFuture<Copy> {
+    fn fetch(&self, store: usize, (name, object): (&Name, &str), stage: &Stage) -> BoxFuture<Copy> {
         let here = self.at_store("store.get", store, stage);
         let get = self.stores[store].store.get(object, here.context());
-        let asked = self.ask(store, "get", get);
+        let asked = self.ask((store, "get"), &name.namespace, get);
         Box::pin(async move { state_of(here.ended(asked.await)) })
     }
 
@@ -190,7 +198,8 @@ impl Storage {
     /// Writes the value object and, beside it, the index object: a key that is acknowledged can be listed.
     fn put(&self, store: usize, name: &Name, state: &Found, trace: TraceContext) -> Rest {
         let (object, content) = (layout::value_object(name), layout::to_object(state));
-        let put = self.ask(store, "put", self.stores[store].store.put(&object, content, trace));
+        let put = self.stores[store].store.put(&object, content, trace);
+        let put = self.ask((store, "put"), &name.namespace, put);
         match state {
             Found::Value(sealed) => {
                 let index = self.put_index(store, name, sealed, trace);
@@ -226,36 +235,47 @@ impl Storage {
         self.stores.len()
     }
 
-    /// Names in a store; once more where that fails.
+    /// Names in a store, for a customer or for nobody; once more where that fails.
     pub(super) async fn ask_list(
         &self,
         store: usize,
-        prefix: &str,
-        after: &str,
+        customer: Option<&Namespace>,
+        (prefix, after): (&str, &str),
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        let list = || self.ask(store, "list", self.stores[store].store.list(prefix, after, limit));
+        let list = || {
+            let list = self.stores[store].store.list(prefix, after, limit);
+            self.ask((store, "list"), customer.unwrap_or(&self.nobody), list)
+        };
+        self.retries.earn();
         match list().await {
-            Err(StoreError::KnownDown) => Err(StoreError::KnownDown),
-            Err(_) => list().await,
+            Err(error) if error.asked() && self.retries.spend(&self.env).await => list().await,
             names => names,
         }
     }
 
-    /// Asks a store unless it is known to be down, and takes note of how that went.
+    /// Asks a store for a customer, unless it is known to be down or has no place for the call, and takes note of how that
+    /// went.
     fn ask<T: Send + 'static>(
         &self,
-        store: usize,
-        operation: &'static str,
+        (store, operation): (usize, &'static str),
+        customer: &Namespace,
         call: BoxFuture<Result<T, StoreError>>,
     ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T> {
-        let this = self.clone();
+        let (this, customer) = (self.clone(), customer.clone());
         async move {
-            let Replica { store: object_store, health, .. } = &this.stores[store];
+            let Replica { store: object_store, gate, health, .. } = &this.stores[store];
             // Where no other store is up either, asking is better than knowing.
             let another = this.stores.iter().any(|replica| !replica.health.is_down());
             let admitted = !another || health.admits(this.env.clock.now());
-            let outcome = if admitted { call.await } else { Err(StoreError::KnownDown) };
+            let outcome = if admitted {
+                match gate.enter(&this.env, &customer).await {
+                    Ok(_turn) => call.await,
+                    Err(Busy) => Err(StoreError::Busy),
+                }
+            } else {
+                Err(StoreError::KnownDown)
+            };
             health.observe(&outcome, this.env.clock.now());
             this.metrics.store_request(object_store.peer(), operation, &outcome);
             this.metrics.store_up(store, !health.is_down());
@@ -266,14 +286,30 @@ impl Storage {
     /// Asks a store again that failed, unless the other one has a value.
     async fn unless_decided(
         &self,
-        failed: Copy,
-        other: &Copy,
         store: usize,
-        (object, stage): (&str, &Stage),
+        key: (&Name, &str),
+        (copy, stage): (Copy, &Stage),
+        other: &Copy,
     ) -> Copy {
-        match (&failed, other) {
-            (Ok(_) | Err(StoreError::KnownDown), _) | (_, Ok(Found::Value(_))) => failed,
-            (Err(_), _) => self.fetch(store, object, stage).await,
+        match other {
+            Ok(Found::Value(_)) => copy,
+            _ => self.again_if_failed(store, key, (copy, stage)).await,
+        }
+    }
+
+    /// Asks a store again that failed, while there are second tries left.
+    async fn again_if_failed(
+        &self,
+        store: usize,
+        key: (&Name, &str),
+        (copy, stage): (Copy, &Stage),
+    ) -> Copy {
+        self.retries.earn();
+        match copy {
+            Err(error) if error.asked() && self.retries.spend(&self.env).await => {
+                self.fetch(store, key, stage).await
+            }
+            copy => copy,
         }
     }
 
@@ -296,14 +332,27 @@ impl Storage {
                 let level = self.clone().level(name.clone(), found.clone(), behind, trace);
                 Ok(ReadAnswer { found, rest: Some(Box::pin(level)) })
             }
-            (Ok(found @ Found::Value(_)), Err(_)) | (Err(_), Ok(found @ Found::Value(_))) => {
+            (Ok(found), Err(other)) if self.counts_alone(name, fast.store, &found, other) => {
                 Ok(ReadAnswer { found, rest: None })
             }
-            (Ok(absent), Err(StoreError::KnownDown)) | (Err(StoreError::KnownDown), Ok(absent)) => {
-                Ok(ReadAnswer { found: absent, rest: None })
+            (Err(other), Ok(found)) if self.counts_alone(name, slow.store, &found, other) => {
+                Ok(ReadAnswer { found, rest: None })
             }
             _ => Err(StorageError::Unavailable),
         }
+    }
+
+    /// Whether what one store says counts while the other does not answer: a value, and "there is none" where the other is
+    /// known to be down.
+    fn counts_alone(&self, name: &Name, store: usize, found: &Found, other: StoreError) -> bool {
+        let said = matches!(found, Found::Value(_)) || other == StoreError::KnownDown;
+        said && self.believed_alone(store, |behind| behind.holds(name))
+    }
+
+    /// Whether a store may be believed that cannot be compared with the other one: not where it is known to be behind, nor in
+    /// the first minute of a node, which cannot know yet. After that availability goes before what nobody here knows of.
+    pub(super) fn believed_alone(&self, store: usize, behind: impl Fn(&Behind) -> bool) -> bool {
+        self.env.clock.now() >= self.alone_from && !behind(&self.stores[store].behind)
     }
 
     /// Waits for the slower store and brings the older of the two level.
@@ -362,7 +411,7 @@ impl Storage {
         let object = layout::value_object(name);
         let gets = (0..self.stores.len()).map(|store| {
             let get = self.stores[store].store.get(&object, trace);
-            self.ask(store, "get", get)
+            self.ask((store, "get"), &self.nobody, get)
         });
         join_all(gets).await.into_iter().map(|copy| state_of(copy).ok()).collect()
     }
@@ -397,7 +446,8 @@ impl Storage {
         object: &str,
         up_to: Version,
     ) -> Result<(), StoreError> {
-        self.ask(store, "delete", self.stores[store].store.delete(object, up_to)).await
+        let delete = self.stores[store].store.delete(object, up_to);
+        self.ask((store, "delete"), &self.nobody, delete).await
     }
 
     /// Removes the index objects that a write left behind: those of the values before it, or, where a newer write had won,

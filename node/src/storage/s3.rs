@@ -21,16 +21,16 @@ use crate::ids::{Peer, Version};
 use crate::telemetry::TraceContext;
 use crate::telemetry::trace::TRACEPARENT;
 
-const VERSION: &str = "x-amz-meta-version";
+pub(super) const VERSION: &str = "x-amz-meta-version";
 const META: &str = "x-amz-meta-meta";
 /// Looks of one write, where others write the same key.
 const LOOKS_MAX: usize = 5;
-/// A version as text.
-const VERSION_BYTES: usize = 24;
 
 /// What an S3 store is called by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3Access {
+    /// The host that requests name and are signed for: a name or address, with its port where that is not the usual one.
+    pub host: String,
     /// The bucket, addressed in the path.
     pub bucket: String,
     /// What requests are signed with.
@@ -43,6 +43,19 @@ pub struct S3Client {
     peer: Peer,
     access: S3Access,
     env: NodeEnv,
+}
+
+/// The body of an object in a store that speaks S3: its version, and what the object is.
+pub fn s3_body(version: &str, content: &[u8]) -> Bytes {
+    let mut body = BytesMut::with_capacity(version.len() + content.len());
+    body.extend_from_slice(version.as_bytes());
+    body.extend_from_slice(content);
+    body.freeze()
+}
+
+/// What an object is, from its body there; `None` where that does not begin with its version.
+pub fn s3_content(version: &str, body: &Bytes) -> Option<Bytes> {
+    body.starts_with(version.as_bytes()).then(|| body.slice(version.len()..))
 }
 
 /// What a look at an object finds.
@@ -59,11 +72,11 @@ impl S3Client {
 
     /// The path of an object. Every byte of its name is encoded but slashes between its parts: what a key has of slashes and
     /// dots must not be taken for a path.
-    fn path(&self, object: &str) -> String {
+    pub(super) fn path(&self, object: &str) -> String {
         format!("/{}/{}", self.access.bucket, encode_segment(object).replace("%2F", "/"))
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         request: Result<Request<Bytes>, http::Error>,
         trace: TraceContext,
@@ -73,7 +86,7 @@ impl S3Client {
             request.headers_mut().insert(TRACEPARENT, context);
         }
         let now_s = self.env.clock.now().unix_s();
-        let signed = presign(request, self.peer.as_str(), &self.access.credentials, now_s);
+        let signed = presign(request, &self.access.host, &self.access.credentials, now_s);
         let signed = signed.ok_or(StoreError::Malformed)?;
         let call = self.env.network.call(&self.peer, Listener::Store, signed);
         match self.env.timeout(STORE_TIMEOUT, call).await {
@@ -113,11 +126,9 @@ impl S3Client {
                 let version = text(&response, VERSION).and_then(Version::decode);
                 let meta = text(&response, META).unwrap_or_default().to_owned();
                 let Some(version) = version else { return Err(StoreError::Malformed) };
-                let mut body = response.into_body();
-                if !body.starts_with(version.encode().as_bytes()) {
-                    return Err(StoreError::Malformed);
-                }
-                Ok(Some(StoredObject { version, meta, body: body.split_off(VERSION_BYTES) }))
+                let body = s3_content(&version.encode(), response.body());
+                let body = body.ok_or(StoreError::Malformed)?;
+                Ok(Some(StoredObject { version, meta, body }))
             }
             _ => Err(StoreError::Failed),
         }
@@ -130,10 +141,7 @@ impl S3Client {
         trace: TraceContext,
     ) -> Result<Written, StoreError> {
         let version = content.version.encode();
-        let mut body = BytesMut::with_capacity(VERSION_BYTES + content.body.len());
-        body.extend_from_slice(version.as_bytes());
-        body.extend_from_slice(&content.body);
-        let body = body.freeze();
+        let body = s3_body(&version, &content.body);
         for _ in 0..LOOKS_MAX {
             let put = Request::put(self.path(&object)).header(VERSION, &version);
             let put = if content.meta.is_empty() { put } else { put.header(META, &content.meta) };

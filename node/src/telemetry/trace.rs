@@ -130,9 +130,9 @@ impl Traces {
         build: &Arc<Build>,
         caller: Option<TraceContext>,
     ) -> Trace {
-        let draws = &self.0.draws;
+        let [first, high, low] = self.0.draws.many();
         let context = caller.unwrap_or_else(|| {
-            let trace = (u128::from(draws.bits()) << 64) | u128::from(draws.bits() | 1);
+            let trace = (u128::from(high) << 64) | u128::from(low | 1);
             TraceContext { trace, span: 0, sampled: trace & (u128::from(SAMPLE) - 1) == 1 }
         });
         Trace(Arc::new(Inner {
@@ -140,7 +140,7 @@ impl Traces {
             context,
             script,
             build: build.clone(),
-            first: draws.bits() | 1,
+            first: first | 1,
             state: Mutex::new(State {
                 open: Vec::with_capacity(STAGES_USUAL),
                 ended: Vec::with_capacity(STAGES_USUAL),

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Whatever takes longer has failed.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The namespace of `kv-node dev`, in some account.
 pub(crate) fn value_path(key: &str) -> String {
@@ -28,21 +28,36 @@ impl Answer {
 }
 
 pub(crate) fn connect(to: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(to).unwrap();
+    try_connect(to).unwrap()
+}
+
+/// `None` where nobody listens.
+pub(crate) fn try_connect(to: SocketAddr) -> Option<TcpStream> {
+    let stream = TcpStream::connect(to).ok()?;
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.set_write_timeout(Some(DEADLINE)).unwrap();
-    stream
+    Some(stream)
 }
 
 /// One request with a body on a connection of its own.
 pub(crate) fn ask(to: SocketAddr, method: &str, path: &str, body: &[u8]) -> Answer {
     let mut stream = connect(to);
+    try_ask(&mut stream, method, path, body).unwrap_or_else(|| panic!("closed within an answer"))
+}
+
+/// The same on a connection; `None` where that breaks.
+pub(crate) fn try_ask(
+    stream: &mut TcpStream,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> Option<Answer> {
     let length = body.len();
     let head =
         format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n");
-    stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(body).unwrap();
-    read(&mut stream)
+    // In one piece: a second one would wait until the first is acknowledged.
+    stream.write_all(&[head.as_bytes(), body].concat()).ok()?;
+    try_read(stream)
 }
 
 /// Reads an answer that has a length.
@@ -76,5 +91,20 @@ pub(crate) fn closes(stream: &mut TcpStream) -> bool {
     match stream.read(&mut [0; 64]) {
         Ok(count) => count == 0,
         Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
+}
+
+/// Everything until the other end closes; `None` where it does not within the deadline.
+pub(crate) fn read_all(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match stream.read(&mut piece) {
+            Ok(0) => return Some(bytes),
+            Ok(count) => bytes.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Some(bytes),
+            Err(_) => return None,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use crate::client::{ask, connect, try_read, value_path};
+use crate::client::{ask, try_connect, try_read, value_path};
 use crate::process::dev;
 
 const CRASHES: u64 = 200;
@@ -22,7 +22,8 @@ type Known = BTreeMap<String, (u64, u64)>;
 
 /// Writes growing numbers until the connection breaks.
 fn write(to: SocketAddr, writer: u64, known: &mut Known, acknowledged: &AtomicU64) {
-    let mut stream: TcpStream = connect(to);
+    // It may be dead before a writer gets to it.
+    let Some(mut stream) = try_connect(to) else { return };
     for turn in 0.. {
         let key = format!("w{writer}-{}", turn % KEYS);
         let entry = known.entry(key.clone()).or_default();

@@ -2,6 +2,7 @@
 //!
 //! No test waits for time to pass: each waits for a line, an answer or an end, with a deadline of its own.
 #![expect(
+    clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::unwrap_used,
     reason = "these tests are clients of a process, outside the doors"
@@ -12,6 +13,9 @@ mod client;
 mod crash;
 mod dev;
 mod end;
+mod flood;
+mod garbage;
+mod kills;
 mod process;
 mod refusal;
 mod topology;

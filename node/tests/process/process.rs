@@ -79,6 +79,13 @@ impl Process {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
+    /// The most memory that it ever had, in bytes.
+    pub(crate) fn memory_max(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() << 10
+    }
+
     /// Waits for its end; the exit code, `None` after a kill.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         let code = self.child.wait().unwrap().code();

@@ -8,7 +8,7 @@ use crate::process::Process;
 /// A node of a configuration file, with a store of its own.
 pub(crate) struct Node {
     pub(crate) node: Process,
-    _store: Process,
+    pub(crate) store: Process,
 }
 
 /// `kv-node store` in memory.
@@ -27,7 +27,10 @@ fn write(folder: &Path, dc: &str, store: &str, more: &str) -> PathBuf {
 data_center = "{dc}"
 stores = [{{ peer = "store" }}]
 namespaces = [{{ id = "ns", title = "one" }}]
-listen = {{ rest = "127.0.0.1:0", tier = "127.0.0.1:0", admin = "127.0.0.1:0" }}
+listen.rest = "127.0.0.1:0"
+listen.binding = "127.0.0.1:0"
+listen.tier = "127.0.0.1:0"
+listen.admin = "127.0.0.1:0"
 {more}
 [members]
 EDGE = {{ region = "OC" }}
@@ -58,10 +61,10 @@ pub(crate) fn node(server: &str) -> Node {
     let mut store = store();
     let address = store.address("store").to_string();
     let node = start(folder.path(), "TIER", &address, &format!("server = {{ {server} }}"));
-    Node { node, _store: store }
+    Node { node, store }
 }
 
-const PATH: &str = "/client/v4/accounts/a/storage/kv/namespaces/ns/values/key";
+pub(crate) const PATH: &str = "/client/v4/accounts/a/storage/kv/namespaces/ns/values/key";
 
 #[test]
 fn a_key_is_read_through_the_tier_of_another_data_center() {

@@ -1,8 +1,8 @@
 //! One data center in virtual time, two stores behind it, no sockets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +29,11 @@ use serde_json::Value;
 
 /// A namespace that is configured.
 pub(crate) const NAMESPACE: &str = "ns";
+/// The data center.
+pub(crate) const DC: &str = "ONE";
+/// What its tier and admin listeners believe.
+pub(crate) const SECRET: &[u8] = b"test";
+const STORES: [&str; 2] = ["store-a", "store-b"];
 /// When the tests begin, in seconds since 1970.
 pub(crate) const BEGIN_S: u64 = 1_700_000_000;
 
@@ -54,22 +59,47 @@ impl Chance for TestChance {
     }
 }
 
+/// A request that the node sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) to: Peer,
+    pub(crate) listener: Listener,
+    pub(crate) method: Method,
+    pub(crate) uri: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// The peers of the node: two stores, and its own tier.
 struct Stores {
     memory: [Arc<MemoryStore>; 2],
     over_s3: Option<[S3Store; 2]>,
     down: [AtomicBool; 2],
-    asked: Mutex<Vec<(usize, Method)>>,
+    sent: Mutex<Vec<Sent>>,
+    own: Mutex<Weak<Node>>,
+    clock: Arc<TestClock>,
 }
 
 impl Network for Stores {
     fn call(
         &self,
         to: &Peer,
-        _: Listener,
+        listener: Listener,
         request: Request<Bytes>,
     ) -> BoxFuture<Result<Response<Bytes>, NetworkError>> {
-        let at = usize::from(to.as_str() == "store-b");
-        self.asked.lock().unwrap().push((at, request.method().clone()));
+        self.sent.lock().unwrap().push(Sent {
+            to: to.clone(),
+            listener,
+            method: request.method().clone(),
+            uri: request.uri().to_string(),
+            headers: request.headers().clone(),
+            body: request.body().clone(),
+        });
+        if listener == Listener::Tier {
+            let own = self.own.lock().unwrap().upgrade().unwrap();
+            return Box::pin(async move { Ok(own.serve(listener, request).await) });
+        }
+        let at = usize::from(to.as_str() == STORES[1]);
         if self.down[at].load(Ordering::Relaxed) {
             return Box::pin(std::future::ready(Err(NetworkError::Refused)));
         }
@@ -104,6 +134,17 @@ impl TelemetrySink for TestSink {
     }
 }
 
+/// Doors in virtual time around a network.
+pub(crate) fn env(network: Arc<dyn Network>) -> NodeEnv {
+    NodeEnv {
+        clock: Arc::new(TestClock(tokio::time::Instant::now())),
+        network,
+        chance: Arc::new(TestChance),
+        tasks: Arc::new(TestTasks),
+        sink: Arc::new(TestSink),
+    }
+}
+
 /// Two empty stores, and what a node is told of them.
 fn stores(speaks: Speaks) -> (Arc<Stores>, Vec<StoreAbout>) {
     let memory = [Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())];
@@ -124,14 +165,29 @@ fn stores(speaks: Speaks) -> (Arc<Stores>, Vec<StoreAbout>) {
         protocol: match speaks {
             Speaks::Plain => StoreProtocol::Plain,
             Speaks::S3 => StoreProtocol::S3(S3Access {
+                host: name.to_owned(),
                 bucket: "kv".to_owned(),
                 credentials: credentials.clone(),
             }),
         },
     };
-    let about_stores = vec![about("store-a"), about("store-b")];
-    let stores = Stores { memory, over_s3, down: Default::default(), asked: Mutex::default() };
+    let about_stores = STORES.map(about).to_vec();
+    let stores = Stores {
+        memory,
+        over_s3,
+        down: Default::default(),
+        sent: Mutex::default(),
+        own: Mutex::default(),
+        clock: Arc::new(TestClock(begin)),
+    };
     (Arc::new(stores), about_stores)
+}
+
+fn begin_node(config: &NodeConfig, stores: &Arc<Stores>) -> Arc<Node> {
+    let env = NodeEnv { clock: stores.clock.clone(), ..env(stores.clone()) };
+    let node = Node::start(config.clone(), env).unwrap();
+    *stores.own.lock().unwrap() = Arc::downgrade(&node);
+    node
 }
 
 /// What the stores speak.
@@ -145,6 +201,7 @@ pub(crate) enum Speaks {
 pub(crate) struct Bench {
     node: Arc<Node>,
     stores: Arc<Stores>,
+    config: NodeConfig,
 }
 
 /// What came back.
@@ -195,9 +252,20 @@ impl Bench {
 
     /// The same, with stores that speak a protocol.
     pub(crate) fn over(speaks: Speaks, limits: Limits, tokens: Vec<Token>) -> Self {
+        Self::start(speaks, limits, tokens, false)
+    }
+
+    /// The same where [`NAMESPACE`] is enrolled and the data center is its own tier, reached over the network.
+    pub(crate) fn tiered() -> Self {
+        Self::start(Speaks::Plain, Limits::default(), Vec::new(), true)
+    }
+
+    fn start(speaks: Speaks, limits: Limits, tokens: Vec<Token>, tiered: bool) -> Self {
         let (stores, about_stores) = stores(speaks);
-        let (dc, region) = (Dc::from("ONE"), Region::from("R"));
-        let member = Member { region: region.clone(), regional_weight: 0, upper_weight: 0 };
+        let (dc, region) = (Dc::from(DC), Region::from("R"));
+        let weight = u32::from(tiered);
+        let member =
+            Member { region: region.clone(), regional_weight: weight, upper_weight: weight };
         let pipeline = vec![PipelineEntry { weight: 1, build: Build::current() }];
         let about = |account: &str| NamespaceAbout {
             class: NamespaceClass::from("c"),
@@ -214,7 +282,7 @@ impl Bench {
             gateway_pipeline: pipeline.clone(),
             supercache_pipeline: pipeline,
             isolates: 1,
-            secret: Arc::from(&b"test"[..]),
+            secret: Arc::from(SECRET),
             sealing_keys: vec![(1, [7; 32])],
             namespaces: Arc::new(
                 [(NAMESPACE.into(), about("")), ("theirs".into(), about("other"))]
@@ -227,18 +295,16 @@ impl Bench {
                 revision: 1,
                 new_backend: true,
                 dcs: BTreeMap::from([(dc.clone(), DcStatus::default())]),
-                enrolled: BTreeSet::new(),
+                enrolled: tiered.then(|| NAMESPACE.into()).into_iter().collect(),
             },
             dc,
         };
-        let env = NodeEnv {
-            clock: Arc::new(TestClock(tokio::time::Instant::now())),
-            network: stores.clone(),
-            chance: Arc::new(TestChance),
-            tasks: Arc::new(TestTasks),
-            sink: Arc::new(TestSink),
-        };
-        Self { node: Node::start(config, env).unwrap(), stores }
+        Self { node: begin_node(&config, &stores), stores, config }
+    }
+
+    /// A new node on the same stores, as after a crash: it knows nothing of what the one before it had in mind.
+    pub(crate) fn restart(&mut self) {
+        self.node = begin_node(&self.config, &self.stores);
     }
 
     #[expect(clippy::disallowed_methods, reason = "virtual time")]
@@ -252,8 +318,15 @@ impl Bench {
 
     /// How many requests of a method a store has been asked, also while it was away.
     pub(crate) fn requests(&self, store: usize, method: &Method) -> usize {
-        let asked = self.stores.asked.lock().unwrap();
-        asked.iter().filter(|(at, how)| (*at, how) == (store, method)).count()
+        let sent = self.stores.sent.lock().unwrap();
+        sent.iter()
+            .filter(|sent| sent.to.as_str() == STORES[store] && sent.method == method)
+            .count()
+    }
+
+    /// All that the node has sent so far.
+    pub(crate) fn sent(&self) -> Vec<Sent> {
+        self.stores.sent.lock().unwrap().clone()
     }
 
     pub(crate) fn store(&self, store: usize) -> &MemoryStore {

@@ -7,12 +7,15 @@ use kv_node::config::{
     Limits, Member, Members, NamespaceAbout, NodeConfig, PipelineEntry, Snapshot, StoreAbout,
     StoreProtocol,
 };
-use kv_node::ids::{Dc, NamespaceClass};
+use kv_node::ids::{Dc, Namespace, NamespaceClass};
 use kv_node::safeguards::{Build, Safeguard};
 use kv_node::storage::S3Access;
 
 use crate::bench::{NAMESPACE, Speaks};
 
+/// The namespace of another customer.
+pub(crate) const NEIGHBOR: &str = "neighbor";
+const BOTH: [&str; 2] = [NAMESPACE, NEIGHBOR];
 /// What the listeners between nodes believe.
 pub(crate) const SECRET: &[u8] = b"test";
 
@@ -131,7 +134,7 @@ pub(crate) fn snapshot(plan: &Plan) -> Snapshot {
         revision: 1,
         new_backend: true,
         dcs: BTreeMap::new(),
-        enrolled: plan.enrolled.then(|| NAMESPACE.into()).into_iter().collect(),
+        enrolled: BOTH.into_iter().filter(|_| plan.enrolled).map(Into::into).collect(),
     }
 }
 
@@ -149,7 +152,10 @@ pub(crate) fn node_config(
         },
     };
     let pipeline = vec![PipelineEntry { weight: 1, build: plan.build.clone() }];
-    let about = NamespaceAbout::open(&NAMESPACE.into(), NamespaceClass::from("c"));
+    let about = |name: &str| {
+        let name = Namespace::from(name);
+        (name.clone(), NamespaceAbout::open(&name, NamespaceClass::from("c")))
+    };
     NodeConfig {
         dc: dc.into(),
         members: members.clone(),
@@ -160,7 +166,7 @@ pub(crate) fn node_config(
         isolates: 1,
         secret: Arc::from(SECRET),
         sealing_keys: vec![(1, [7; 32])],
-        namespaces: Arc::new([(NAMESPACE.into(), about)].into_iter().collect()),
+        namespaces: Arc::new(BOTH.map(about).into_iter().collect()),
         tokens: Vec::new(),
         limits: plan.limits.clone(),
         initial: snapshot.clone(),

@@ -18,6 +18,7 @@ use kv_node::ids::{Dc, Name, Peer, Region};
 use kv_node::storage::S3Access;
 use kv_store::s3::{ANY_REGION, Credentials};
 use kv_store::{MemoryStore, S3Store};
+use tokio::sync::Semaphore;
 
 use crate::bench::{Answer, BEGIN_S, NAMESPACE, Speaks, TestClock, TestSink, TestTasks};
 use crate::plan::{Plan, SECRET, members, node_config, snapshot};
@@ -39,6 +40,7 @@ impl World {
     pub(crate) fn new(plan: &Plan) -> Self {
         let begin = tokio::time::Instant::now();
         let access = S3Access {
+            host: "stores".to_owned(),
             bucket: "kv".to_owned(),
             credentials: Credentials {
                 key: "key".to_owned(),
@@ -66,6 +68,7 @@ impl World {
             faults: Mutex::default(),
             cuts: Mutex::default(),
             delays: Mutex::default(),
+            places: Mutex::default(),
             store_bytes: AtomicU64::new(0),
         });
         let members = Arc::new(members(plan));
@@ -165,6 +168,12 @@ impl World {
     pub(crate) fn set_delay(&self, store: usize, ms: u64) {
         let mut delays = self.wires.delays.lock().unwrap();
         delays.insert(self.stores[store].clone(), Duration::from_millis(ms));
+    }
+
+    /// What a store serves at once, and what it takes for each.
+    pub(crate) fn set_capacity(&self, store: usize, at_once: usize, ms: u64) {
+        let place = (Arc::new(Semaphore::new(at_once)), Duration::from_millis(ms));
+        self.wires.places.lock().unwrap().insert(self.stores[store].clone(), place);
     }
 
     /// Who owns a key of [`NAMESPACE`] in a region: its regional tier.

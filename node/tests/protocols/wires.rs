@@ -14,6 +14,7 @@ use kv_node::ids::Peer;
 use kv_store::{MemoryStore, S3Store};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
+use tokio::sync::Semaphore;
 
 /// One way between two peers of a region.
 const WITHIN: Duration = Duration::from_millis(10);
@@ -39,7 +40,7 @@ pub(crate) struct Sent {
 impl Sent {
     /// Whether it is a batch of purges.
     pub(crate) fn purges(&self) -> bool {
-        self.listener == Listener::Tier && self.method == Method::POST
+        self.listener == Listener::Tier && self.path == "/tier/v1"
     }
 }
 
@@ -84,6 +85,8 @@ pub(crate) struct Wires {
     pub(crate) cuts: Mutex<BTreeSet<(String, String)>>,
     /// What a store takes for a request, both ways, whoever asks.
     pub(crate) delays: Mutex<BTreeMap<String, Duration>>,
+    /// What a store serves at once, and what it takes for each; others wait for their turn as they come.
+    pub(crate) places: Mutex<BTreeMap<String, (Arc<Semaphore>, Duration)>>,
     /// Bytes of all bodies that went to stores and came from them.
     pub(crate) store_bytes: AtomicU64,
 }
@@ -175,6 +178,15 @@ impl Wires {
         let Some((memory, over_s3)) = self.stores.get(to) else {
             let node = self.nodes.get().unwrap()[to].upgrade().unwrap();
             return node.serve(listener, request).await;
+        };
+        let places = self.places.lock().unwrap().get(to).cloned();
+        let _place = match places {
+            Some((places, takes)) => {
+                let place = places.acquire_owned().await.unwrap();
+                pass(takes).await;
+                Some(place)
+            }
+            None => None,
         };
         let bytes = request.body().len();
         let answer = match over_s3 {

@@ -276,6 +276,7 @@ impl Customers {
                         b"HIT" => CacheStatus::Hit,
                         b"STALE" => CacheStatus::Stale,
                         b"MISS" => CacheStatus::Miss,
+                        b"REVALIDATED" => CacheStatus::Revalidated,
                         _ => CacheStatus::None,
                     },
                 );

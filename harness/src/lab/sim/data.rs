@@ -9,13 +9,13 @@ use http::HeaderValue;
 use kv_node::env::Chance;
 use kv_node::gateway::{Part, Sealer};
 use kv_node::ids::{Name, Namespace, Peer, Version};
-use kv_node::storage::{Sealed, objects_of};
+use kv_node::storage::{Sealed, objects_of, s3_body, s3_content};
 use kv_store::{MemoryStore, Object};
 
 use super::customers::{key, value_of};
 use super::doors::Seeds;
 use crate::recording::{CopyRow, NO_VALUE, OperationRow};
-use crate::spec::Spec;
+use crate::spec::{Spec, StoresSpeak};
 
 /// Values are so old when a replay begins.
 const AGE: Duration = Duration::from_hours(24);
@@ -38,7 +38,12 @@ pub(super) fn lay(
             let sealed = Sealed { version, expiration_s: None, metadata: None, body };
             for (object, meta, body) in objects_of(&name, &sealed) {
                 let meta = HeaderValue::try_from(meta).unwrap_or(HeaderValue::from_static(""));
-                let object = (object, Object { version: version.encode(), meta, body });
+                let version = version.encode();
+                let body = match spec.stores {
+                    StoresSpeak::Plain => body,
+                    StoresSpeak::S3 => s3_body(&version, &body),
+                };
+                let object = (object, Object { version, meta, body });
                 for (_, store) in stores {
                     store.seed(&object.0, object.1.clone());
                 }
@@ -49,7 +54,7 @@ pub(super) fn lay(
 
 /// What the stores hold of the keys that were written.
 pub(super) fn copies(
-    operations: &[OperationRow],
+    (operations, speak): (&[OperationRow], StoresSpeak),
     keys: &[(u8, [u8; 32])],
     seeds: &Seeds,
     stores: &[(Peer, Arc<MemoryStore>)],
@@ -65,7 +70,11 @@ pub(super) fn copies(
         let name = Name::new(Namespace::from(&**namespace), key);
         let value = held.as_ref().and_then(|held| {
             let version = Version::decode(&held.version)?;
-            let value = sealer.unseal((&name, version, Part::Value), &held.body).ok()?;
+            let content = match speak {
+                StoresSpeak::Plain => held.body.clone(),
+                StoresSpeak::S3 => s3_content(&held.version, &held.body)?,
+            };
+            let value = sealer.unseal((&name, version, Part::Value), &content).ok()?;
             Some(value_of(&value))
         });
         CopyRow {

@@ -27,14 +27,16 @@ use kv_node::Node;
 use kv_node::api::{admin, auth::Secret};
 use kv_node::config::{
     DcStatus, Limits, Members, NamespaceAbout, Namespaces, NodeConfig, PipelineEntry, Snapshot,
-    StoreAbout,
+    StoreAbout, StoreProtocol,
 };
 use kv_node::control::{self, Change, Control, ControlConfig};
 use kv_node::env::{Chance, Listener, NodeEnv};
 use kv_node::ids::{Dc, Namespace, NamespaceClass, Peer};
+use kv_node::storage::S3Access;
 use kv_node::telemetry::Lifecycle;
 use kv_node::telemetry::ship::{Shipper, ShipperEnv};
-use kv_store::MemoryStore;
+use kv_store::s3::{ANY_REGION, Credentials};
+use kv_store::{MemoryStore, S3Store};
 use tokio::runtime::Runtime;
 
 use self::customers::Customers;
@@ -46,7 +48,7 @@ use super::monitor::{self, Monitor, MonitorConfig, Scraped};
 use super::{ActionId, Lab, LabError, Progress};
 use crate::recording::{Journal, MESSAGES, RecordingWriter};
 use crate::spec::time::IncidentTime;
-use crate::spec::{Action, Spec};
+use crate::spec::{Action, Spec, StoresSpeak};
 
 /// Requests that are under way at the end get so much longer to come to theirs than any customer waits.
 const RUN_OUT: Duration = Duration::from_secs(5);
@@ -56,6 +58,17 @@ const SECRET: &[u8] = b"simulated";
 const SEALING_KEYS: [(u8, [u8; 32]); 1] = [(1, [0x5e; 32])];
 /// How often an operator whose request got no answer sends it again.
 const OPERATOR_PAUSE: Duration = Duration::from_secs(1);
+
+/// The bucket of every simulated store that speaks S3.
+const BUCKET: &str = "relapse";
+
+/// What every simulated node signs with towards them.
+fn s3_access() -> S3Access {
+    let host = "stores".to_owned();
+    let (key, secret) = ("simulated".to_owned(), "simulated".to_owned());
+    let credentials = Credentials { key, secret, region: ANY_REGION.to_owned() };
+    S3Access { host, bucket: BUCKET.to_owned(), credentials }
+}
 
 /// A simulated lab.
 pub struct Simulated {
@@ -212,8 +225,25 @@ impl World {
     fn start_stores(&self) {
         data::lay(&self.spec, &self.seeds, &SEALING_KEYS, &self.stores);
         for (peer, store) in &self.stores {
-            self.wire.serve(peer, Service::Store(store.clone()));
+            let service = match self.spec.stores {
+                StoresSpeak::Plain => Service::Store(store.clone()),
+                StoresSpeak::S3 => {
+                    let (clock, credentials) = (self.clock.clone(), s3_access().credentials);
+                    let signer = (credentials.key, credentials.secret);
+                    let now_s = move || clock.timestamp().unix_s();
+                    Service::S3(S3Store::new(store.clone(), signer, BUCKET, now_s))
+                }
+            };
+            self.wire.serve(peer, service);
         }
+    }
+
+    fn about_store(&self, peer: &Peer) -> StoreAbout {
+        let protocol = match self.spec.stores {
+            StoresSpeak::Plain => StoreProtocol::Plain,
+            StoresSpeak::S3 => StoreProtocol::S3(s3_access()),
+        };
+        StoreAbout { peer: peer.clone(), protocol }
     }
 
     fn start_control(&self) {
@@ -281,7 +311,7 @@ impl World {
         let config = NodeConfig {
             dc: dc.clone(),
             members: self.members.clone(),
-            stores: self.spec.topology.stores.keys().cloned().map(StoreAbout::plain).collect(),
+            stores: self.spec.topology.stores.keys().map(|peer| self.about_store(peer)).collect(),
             // Whoever is there from the beginning knows the first configuration.
             control: Some(Peer::from("control")),
             gateway_pipeline: pipeline.clone(),
@@ -431,7 +461,12 @@ impl World {
         self.recorder.journal(now, Journal::End);
         let operations = self.truth.take_operations();
         Ok(RecordingWriter {
-            copies: data::copies(&operations, &SEALING_KEYS, &self.seeds, &self.stores),
+            copies: data::copies(
+                (&operations, self.spec.stores),
+                &SEALING_KEYS,
+                &self.seeds,
+                &self.stores,
+            ),
             operations,
             truth,
             offered,

@@ -37,6 +37,7 @@ pub(super) fn install(
             to: Who::Peer(store.clone()),
             listener: None,
             probability,
+            bursts_ms: None,
         };
         let (errors, silence) = (format!("{store}/errors"), format!("{store}/timeouts"));
         let status = FaultKind::Status { status: 503 };
@@ -55,6 +56,7 @@ pub(super) fn install(
         to: Who::Peer(b),
         listener: None,
         probability: 1.0,
+        bursts_ms: None,
     };
     wire.install_for(flapping, bursts("flapping"), "noise/flapping");
     let slow = Fault {
@@ -63,6 +65,7 @@ pub(super) fn install(
         to: Who::Peer(noise.slow_dc.peer()),
         listener: Some(Listener::Tier),
         probability: 1.0,
+        bursts_ms: None,
     };
     wire.install_for(slow, Spell::Always, "noise/slow");
     let missed = Fault {
@@ -71,6 +74,7 @@ pub(super) fn install(
         to: Who::Anyone,
         listener: Some(Listener::Admin),
         probability: noise.missed_scrapes,
+        bursts_ms: None,
     };
     wire.install_for(missed, Spell::Always, "noise/scrapes");
     deploys(wire, topology, seeds, start, end);
@@ -96,6 +100,7 @@ fn deploys(
             to: Who::Peer(dc),
             listener: Some(Listener::Rest),
             probability: 1.0,
+            bursts_ms: None,
         };
         let until = at.after(Duration::from_secs_f64(topology.noise.deploy_blip_s));
         wire.install_for(blip, Spell::Between(at, until), "noise/deploy");

@@ -17,6 +17,8 @@ pub(super) enum Spell {
     Between(IncidentTime, IncidentTime),
     /// Now and then.
     Bursts(Mutex<Bursts>),
+    /// In bursts that make up a share of the time, until a moment.
+    Spread(Mutex<Spread>, IncidentTime),
     /// Always.
     Always,
 }
@@ -35,6 +37,7 @@ impl Spell {
             Self::Until(until) => now < *until,
             Self::Between(from, to) => *from <= now && now < *to,
             Self::Bursts(bursts) => lock(bursts).covers(now),
+            Self::Spread(bursts, until) => now < *until && lock(bursts).covers(now),
             Self::Always => true,
         }
     }
@@ -64,5 +67,54 @@ impl Bursts {
             self.next = self.next.after(self.length).after(self.pause());
         }
         self.next <= now
+    }
+}
+
+/// One burst of a length in each period, at a drawn moment of it.
+pub(super) struct Spread {
+    length: Duration,
+    period: Duration,
+    draws: Stream,
+    /// When the present period begins, and when its burst does.
+    at: (IncidentTime, IncidentTime),
+}
+
+impl Spread {
+    /// Bursts that make up a share of the time, above zero and below one.
+    pub(super) fn new(length: Duration, share: f64, draws: Stream, start: IncidentTime) -> Self {
+        let mut spread = Self { length, period: length.div_f64(share), draws, at: (start, start) };
+        spread.begin(start);
+        spread
+    }
+
+    fn begin(&mut self, period: IncidentTime) {
+        self.at = (period, period.after(self.draws.jitter(self.period - self.length)));
+    }
+
+    /// Whether a burst is on; asked at moments that never go back.
+    fn covers(&mut self, now: IncidentTime) -> bool {
+        while self.at.0.after(self.period) <= now {
+            self.begin(self.at.0.after(self.period));
+        }
+        self.at.1 <= now && now < self.at.1.after(self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::sim::doors::Seeds;
+    use kv_node::env::Chance;
+
+    #[test]
+    fn bursts_make_up_their_share_of_any_period() {
+        let start = IncidentTime::from_unix_s(0);
+        let draws = Seeds::new(1).stream("fault/0");
+        let mut spread = Spread::new(Duration::from_secs(4), 0.01, draws, start);
+        for period in 0..100 {
+            let second = |s: u64| start.after(Duration::from_secs(400 * period + s));
+            let on = (0..400).filter(|s| spread.covers(second(*s))).count();
+            assert_eq!(on, 4, "period {period}");
+        }
     }
 }

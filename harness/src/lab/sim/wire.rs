@@ -14,13 +14,13 @@ use kv_node::api::admin::METRICS;
 use kv_node::control::Control;
 use kv_node::env::{BoxFuture, Chance, Listener, Network, NetworkError, Stream, Tasks};
 use kv_node::ids::{Peer, Region};
-use kv_store::MemoryStore;
+use kv_store::{MemoryStore, S3Store};
 use rustc_hash::FxBuildHasher;
 use tokio::sync::oneshot;
 
 use super::answers::Answer;
 use super::doors::{Seeds, SimClock, TaskSet, lock};
-use super::spell::Spell;
+use super::spell::{Spell, Spread};
 use crate::lab::intake::{self, Intake};
 use crate::lab::{cost, monitor};
 use crate::recording::{Caller, INTERVAL_S, WireRow};
@@ -38,6 +38,7 @@ const RETRANSMISSIONS_MAX: u32 = 5;
 pub(super) enum Service {
     Node(Arc<Node>),
     Store(Arc<MemoryStore>),
+    S3(S3Store),
     Control(Arc<Control>),
     Intake(Arc<Intake>),
 }
@@ -179,7 +180,15 @@ impl Wire {
 
     /// Installs a fault; its number.
     pub(super) fn install(&self, fault: Fault, until: IncidentTime, stream: &str) -> usize {
-        self.install_for(fault, Spell::Until(until), stream)
+        let spell = match fault.bursts_ms {
+            None => Spell::Until(until),
+            Some(ms) => {
+                let draws = self.seeds.stream(&format!("{stream}/bursts"));
+                let (length, now) = (Duration::from_millis(ms), self.clock.timestamp());
+                Spell::Spread(Mutex::new(Spread::new(length, fault.probability, draws, now)), until)
+            }
+        };
+        self.install_for(fault, spell, stream)
     }
 
     pub(super) fn install_for(&self, fault: Fault, spell: Spell, stream: &str) -> usize {
@@ -313,9 +322,8 @@ impl Wire {
         let now = self.clock.timestamp();
         let faults = self.faults.read().unwrap_or_else(PoisonError::into_inner);
         // Where a partition takes only a share of the requests, that was drawn when they left.
-        let whole = |active: &&Arc<Active>| {
-            active.fault.kind == FaultKind::Partition && active.fault.probability >= 1.0
-        };
+        let whole =
+            |active: &&Arc<Active>| active.fault.kind == FaultKind::Partition && active.whole();
         for active in faults.iter().filter(whole) {
             let between = active.from[from] && active.to[to] || active.from[to] && active.to[from];
             if between && active.acts(listener, now) {
@@ -376,6 +384,7 @@ impl Wire {
         self.count(from, to, listener);
         let response = match service {
             Service::Store(store) => store.serve(request),
+            Service::S3(store) => store.serve(request).await,
             Service::Control(control) => control.serve(&request),
             Service::Intake(intake) => cost::of_monitoring(|| intake.serve(&request)),
             // Telling metrics waits for nothing: all of it is done at once, and counted as what monitoring costs.
@@ -405,10 +414,15 @@ impl Wire {
 }
 
 impl Active {
+    /// Whether it acts on every request while it acts.
+    fn whole(&self) -> bool {
+        self.fault.probability >= 1.0 || self.fault.bursts_ms.is_some()
+    }
+
     fn acts(&self, listener: Listener, now: IncidentTime) -> bool {
         self.fault.listener.is_none_or(|only| only == listener)
             && self.spell.covers(now)
-            && (self.fault.probability >= 1.0 || self.draws.unit() < self.fault.probability)
+            && (self.whole() || self.draws.unit() < self.fault.probability)
     }
 
     /// What further losses of the same message add; `None` where the connection is given up.

@@ -133,6 +133,7 @@ pub(super) fn cache_status(result: CacheResult) -> HeaderValue {
     HeaderValue::from_static(match result {
         CacheResult::Hit => "HIT",
         CacheResult::Stale => "STALE",
+        CacheResult::Revalidated => "REVALIDATED",
         CacheResult::Miss => "MISS",
     })
 }

@@ -39,7 +39,7 @@ impl Route {
 
 /// What a request does, as metrics name it.
 pub fn operation(method: &Method, path: &str) -> &'static str {
-    let under = path.split("/namespaces").nth(1).unwrap_or_default();
+    let Some((_, under)) = under_namespaces(path) else { return "other" };
     let mut segments = under.split('/').skip(2);
     match (segments.next(), segments.next(), method) {
         (Some("values"), Some(_), &Method::GET) => "get",
@@ -57,6 +57,13 @@ pub fn operation(method: &Method, path: &str) -> &'static str {
     }
 }
 
+/// The account of a path, and what follows after the namespaces.
+fn under_namespaces(path: &str) -> Option<(&str, &str)> {
+    let (account, rest) = path.strip_prefix(PREFIX)?.split_once('/')?;
+    let under = rest.strip_prefix(NAMESPACES).or_else(|| rest.strip_prefix(NAMESPACES_ALIAS))?;
+    Some((account, under))
+}
+
 /// The path of a value.
 pub fn value_path(account: &str, name: &Name) -> String {
     format!(
@@ -68,12 +75,11 @@ pub fn value_path(account: &str, name: &Name) -> String {
 
 /// The account and what the rest leads to; `None` where there is no such path.
 pub(super) fn parse(path: &str) -> Option<(&str, Route)> {
-    let (account, rest) = path.strip_prefix(PREFIX)?.split_once('/')?;
+    let (account, rest) = under_namespaces(path)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if account.is_empty() || account.len() > ACCOUNT_MAX || !account.bytes().all(plain) {
         return None;
     }
-    let rest = rest.strip_prefix(NAMESPACES).or_else(|| rest.strip_prefix(NAMESPACES_ALIAS))?;
     let Some(rest) = rest.strip_prefix('/') else {
         return rest.is_empty().then_some((account, Route::Namespaces));
     };

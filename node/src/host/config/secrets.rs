@@ -83,7 +83,10 @@ impl Source {
         };
         let region = region.clone().unwrap_or_else(|| ANY_REGION.to_owned());
         let credentials = Credentials { key: key.clone(), secret, region };
-        Ok(StoreProtocol::S3(S3Access { bucket: bucket.clone(), credentials }))
+        let peer = self.file.peers.get(store.get_ref().peer.get_ref());
+        let address = peer.and_then(|peer| peer.store.as_ref());
+        let host = address.map(|address| address.0.clone()).unwrap_or_default();
+        Ok(StoreProtocol::S3(S3Access { host, bucket: bucket.clone(), credentials }))
     }
 
     /// The tokens of the public API.
