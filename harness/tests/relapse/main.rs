@@ -5,6 +5,7 @@
 mod bad_input;
 mod dashboards;
 mod determinism;
+mod edges;
 mod export;
 mod junit;
 mod output;

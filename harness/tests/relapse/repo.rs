@@ -80,3 +80,54 @@ impl Drop for Copy {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// Statements that need no test: what speaks of dashboards, of the platform below or of plans for later.
+const NEED_NONE: [(u32, u32); 6] = [(6, 28), (6, 29), (6, 31), (7, 1), (7, 25), (7, 26)];
+/// Statements whose rows say "not yet".
+const NOT_YET: [(u32, u32); 3] = [(6, 2), (7, 2), (7, 24)];
+
+/// A row of the table.
+struct Row {
+    statement: (u32, u32),
+    /// Names of tests and scenarios, each with its file.
+    tests: Vec<(String, String)>,
+    remark: String,
+}
+
+fn row(line: &str) -> Option<Row> {
+    let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
+    let (part, number) = cells.first()?.split_once('.')?;
+    let statement = (part.parse().ok()?, number.parse().ok()?);
+    let link = |text: &str| {
+        let (name, file) = text.strip_prefix('[')?.strip_suffix(')')?.split_once("](")?;
+        Some((name.to_owned(), file.to_owned()))
+    };
+    let tests = cells.get(2)?.split("<br>").filter(|text| !text.is_empty());
+    let tests = tests.map(|text| link(text).unwrap_or_else(|| panic!("no link: {text}")));
+    let remark = cells.get(3).copied().unwrap_or_default().to_owned();
+    Some(Row { statement, tests: tests.collect(), remark })
+}
+
+#[test]
+fn every_statement_of_the_architecture_posts_has_its_test() {
+    let table = std::fs::read_to_string(root().join("STATEMENTS.md")).unwrap();
+    let rows: Vec<_> = table.lines().filter_map(row).collect();
+    let stated: Vec<(u32, u32)> = rows.iter().map(|row| row.statement).collect();
+    let all = (1..=31).map(|number| (6, number)).chain((1..=26).map(|number| (7, number)));
+    let expected: Vec<_> = all.filter(|statement| !NEED_NONE.contains(statement)).collect();
+    assert_eq!(stated, expected, "every statement has one row, in order");
+    for Row { statement, tests, remark } in rows {
+        let missing = NOT_YET.contains(&statement);
+        assert_eq!(tests.is_empty(), missing, "{statement:?}");
+        assert_eq!(remark.starts_with("not yet"), missing, "{statement:?}");
+        for (name, file) in tests {
+            let text = std::fs::read_to_string(root().join(&file)).unwrap();
+            let definition = if file.ends_with(".feature") {
+                format!("Scenario: {name}\n")
+            } else {
+                format!("fn {name}(")
+            };
+            assert!(text.contains(&definition), "{statement:?}: there is no {name} in {file}");
+        }
+    }
+}

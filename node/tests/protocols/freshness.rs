@@ -1,12 +1,13 @@
 //! How old what is read may be, in every data center and whatever happens between them.
 
 use futures_util::future::join_all;
+use http::Method;
 use kv_node::env::Listener;
 use kv_node::safeguards::Safeguard;
 
 use crate::plan::{DCS, Plan};
 use crate::several::World;
-use crate::wires::BETWEEN_MS;
+use crate::wires::{BETWEEN_MS, Fault};
 
 /// How long a purge is under way once a write is acknowledged: it leaves when the first store has the write, and goes one way
 /// between two regions.
@@ -92,7 +93,7 @@ async fn a_longer_ttl_delays_no_write() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_older_than_a_minute_is_not_served_unasked() {
-    for (ttl_s, idle_s) in [(60, 60), (60, 3_600), (3_600, 61), (3_600, 3_599)] {
+    for (ttl_s, idle_s) in [(60, 60), (60, 3_600), (3_600, 60), (3_600, 3_599)] {
         let world = World::settled(&Plan::several()).await;
         world.at("EUE").put("k", "v").await;
         world.wait(1).await;
@@ -157,19 +158,23 @@ async fn what_was_revoked_is_gone_within_a_minute() {
         let key = &format!("token-{ttl_s}-{overwritten}");
         world.at("EUE").put(key, "valid").await;
         world.wait(1).await;
+        let (before, just_before) = DCS.split_at(8);
         for _ in 0..30 {
-            // Some read it all the time, some now and then.
-            join_all(DCS.map(|dc| world.at(dc).get_for(key, ttl_s))).await;
+            join_all(before.iter().map(|dc| world.at(dc).get_for(key, ttl_s))).await;
             world.wait(7).await;
         }
+        join_all(just_before.iter().map(|dc| world.at(dc).get_for(key, ttl_s))).await;
         if overwritten {
             world.at("EUE").put(key, "revoked").await;
         } else {
             world.at("EUE").delete(key).await;
         }
         let revoked_ms = world.now_ms();
+        world.wait_ms(PURGE_MS).await;
         for second in 0..400 {
-            let reads = DCS.iter().enumerate().filter(|(number, _)| second % (3 * number + 1) == 0);
+            // Some read it all the time, some now and then, some again when a minute is over.
+            let every_s = |number: usize| [1, 3, 7].get(number / 3).copied().unwrap_or(60);
+            let reads = DCS.iter().enumerate().filter(|(n, _)| second % every_s(*n) == 0);
             let got = join_all(reads.map(|(_, dc)| async move {
                 let at_ms = world.now_ms();
                 (dc, at_ms, world.at(dc).get_for(key, ttl_s).await)
@@ -309,4 +314,27 @@ async fn not_found_is_corrected_within_a_minute() {
         },
     ))
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_store_missed_is_read_nowhere_a_minute_after_it_is_level() {
+    for reader in ["EUT", "EDGE1"] {
+        let world = World::settled(&Plan::several()).await;
+        world.at("EUE").put("k", "old").await;
+        world.wait(61).await;
+        // One store does not take the write; then it is the only one that answers.
+        world.fault(Fault::status("store-b", 500).only(Method::PUT, usize::MAX));
+        world.at("EUE").put("k", "new").await;
+        world.wait(40).await;
+        world.fault(Fault::down("store-a"));
+        world.wait(1).await;
+        assert!(world.at(reader).get("k").await.is("old"), "better than nothing");
+        world.wait(10).await;
+        world.mend();
+        // What a store missed is tried again every 19 seconds at the latest.
+        world.wait(19).await;
+        assert_eq!(world.store(0).object("v/ns/k"), world.store(1).object("v/ns/k"));
+        world.wait_ms(BOUND_MS).await;
+        assert!(world.at(reader).get("k").await.is("new"), "{reader}");
+    }
 }
