@@ -2,7 +2,8 @@
 //!
 //! `GET` and `PUT` of `/tier/v1/{namespace}/{key}` with the control data in one header, and `POST /tier/v1` with a batch of
 //! purges, `POST /tier/v1/list` with a range of keys, answered with a page. A value's version and metadata travel as on a store. 404 is "there is none", with the version of the deletion; 204
-//! is "you have it", with the version, which the sender had said in `if-none-match`.
+//! is "you have it", with the version, which the sender had said in `if-none-match`. `x-relapse-alone` says that one store said it
+//! while the other did not answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use bytes::Bytes;
-use http::header::IF_NONE_MATCH;
+use http::header::{HeaderName, IF_NONE_MATCH};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use kv_store::plain::{META, VERSION};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::{Secret, TIER};
 use super::{decode_segment, encode_segment, status};
 use crate::cache::{
-    Cache, Listing, PurgeBatch, TierAnswer, TierAsk, TierError, TierPeers, TierRole,
+    Cache, Known, Listing, PurgeBatch, TierAnswer, TierAsk, TierError, TierPeers, TierRole,
 };
 use crate::config::{DcState, TIER_TIMEOUT};
 use crate::env::{BoxFuture, Listener, NodeEnv};
@@ -32,6 +33,7 @@ use crate::worker::{Ctx, Thrown};
 const PREFIX: &str = "/tier/v1";
 
 const LIST: &str = "/tier/v1/list";
+const ALONE: HeaderName = HeaderName::from_static("x-relapse-alone");
 
 /// What a request does, as metrics name it.
 pub fn operation(method: &Method, path: &str) -> &'static str {
@@ -90,14 +92,13 @@ async fn handle(
     });
     match *request.method() {
         Method::GET => {
-            let found = cache.serve(ctx, &ask).await.map_err(status::tier_answer)?;
+            let Known { found, alone } =
+                cache.serve(ctx, &ask).await.map_err(status::tier_answer)?;
             let unchanged = matches!(found, Found::Value(_)) && ask.known == Some(found.version());
-            if !unchanged {
-                return Ok(encode_found(&found));
-            }
-            let mut response = status::bare(StatusCode::NO_CONTENT);
-            if let Ok(version) = HeaderValue::from_str(&found.version().encode()) {
-                response.headers_mut().insert(VERSION, version);
+            let mut response =
+                if unchanged { unchanged_since(&found) } else { encode_found(&found) };
+            if alone {
+                response.headers_mut().insert(ALONE, HeaderValue::from_static("1"));
             }
             Ok(response)
         }
@@ -266,6 +267,14 @@ fn control_of(header: &HeaderValue) -> Option<(TierRole, Region, u64)> {
     Some((role, Region::from(control.next()?), control.next()?.parse().ok()?))
 }
 
+fn unchanged_since(found: &Found) -> Response<Bytes> {
+    let mut response = status::bare(StatusCode::NO_CONTENT);
+    if let Ok(version) = HeaderValue::from_str(&found.version().encode()) {
+        response.headers_mut().insert(VERSION, version);
+    }
+    response
+}
+
 fn encode_found(found: &Found) -> Response<Bytes> {
     let object = to_object(found);
     let mut response = Response::new(object.body);
@@ -346,17 +355,19 @@ impl TierPeers for TierClient {
         let known = ask.known.map(Version::encode);
         Box::pin(async move {
             let response = call.await?;
+            let alone = response.headers().contains_key(ALONE);
             match response.status() {
                 StatusCode::OK | StatusCode::NOT_FOUND => {
                     let found = decode_found(&response, response.body());
-                    found.map(TierAnswer::Found).ok_or(TierError::Failed)
+                    let known = found.map(|found| Known { found, alone });
+                    known.map(TierAnswer::Found).ok_or(TierError::Failed)
                 }
                 // Whoever stands between may say that too, of nothing in particular.
                 StatusCode::NO_CONTENT => {
                     let version = response.headers().get(VERSION).map(HeaderValue::as_bytes);
                     let meant =
                         version.is_some() && version == known.as_ref().map(String::as_bytes);
-                    if meant { Ok(TierAnswer::Unchanged) } else { Err(TierError::Failed) }
+                    if meant { Ok(TierAnswer::Unchanged { alone }) } else { Err(TierError::Failed) }
                 }
                 other => Err(status::tier_error(other)),
             }

@@ -187,7 +187,7 @@ impl Cache {
         if self.takes_tiers(ctx, name) {
             self.read_by_owner(ctx, name, known).await
         } else {
-            Ok(self.read_storage(ctx, name).await?)
+            Ok(self.read_storage(ctx, name).await?.found)
         }
     }
 
@@ -199,7 +199,7 @@ impl Cache {
     ) -> Result<Found, CacheError> {
         let targets = self.targets(ctx, name);
         if targets.is_empty() {
-            return Ok(self.read_storage(ctx, name).await?);
+            return Ok(self.read_storage(ctx, name).await?.found);
         }
         let known =
             known.map(|entry| &entry.found).filter(|found| matches!(found, Found::Value(_)));
@@ -208,10 +208,10 @@ impl Cache {
             self.peers.get(dc, &ask)
         };
         match (self.ask_owners(ctx, name, &targets, get).await?, known) {
-            (TierAnswer::Found(found), _) => Ok(found),
-            (TierAnswer::Unchanged, Some(found)) => Ok(found.clone()),
+            (TierAnswer::Found(known), _) => Ok(known.found),
+            (TierAnswer::Unchanged { .. }, Some(found)) => Ok(found.clone()),
             // Nobody asked for that.
-            (TierAnswer::Unchanged, None) => Err(CacheError::OwnerFailed),
+            (TierAnswer::Unchanged { .. }, None) => Err(CacheError::OwnerFailed),
         }
     }
 

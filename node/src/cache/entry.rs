@@ -20,6 +20,8 @@ const ENTRY_OVERHEAD_BYTES: usize = 256;
 pub(super) struct Entry {
     /// What is known.
     pub found: Found,
+    /// Whether one store alone said so ([`super::Known::alone`]).
+    pub alone: bool,
     /// When that was last asked for further up.
     pub fetched_at: Timestamp,
     /// When it stops being served without asking, in microseconds.
@@ -30,7 +32,18 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(found: Found, now: Timestamp, expires: Timestamp) -> Self {
-        Self { found, fetched_at: now, expires_us: expires.0.into(), attempted_us: now.0.into() }
+        Self {
+            found,
+            alone: false,
+            fetched_at: now,
+            expires_us: expires.0.into(),
+            attempted_us: now.0.into(),
+        }
+    }
+
+    /// The same, of what one store alone may have said.
+    pub(super) fn said_alone(self, alone: bool) -> Self {
+        Self { alone, ..self }
     }
 
     pub(super) fn expires(&self) -> Timestamp {

@@ -57,6 +57,16 @@ impl CacheResult {
     }
 }
 
+/// What is known of a key by way of the tiers or from the stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// What it is.
+    pub found: Found,
+    /// Whether one of two stores said so while the other did not answer: then it may lack a write that nobody here knows of,
+    /// and must not be kept for long.
+    pub alone: bool,
+}
+
 /// A read as the gateway gets it.
 #[derive(Clone, Debug)]
 pub struct Read {
@@ -157,9 +167,12 @@ pub struct TierAsk {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TierAnswer {
     /// What it knows of the key.
-    Found(Found),
-    /// That the sender's value is the newest.
-    Unchanged,
+    Found(Known),
+    /// That the sender's value is the newest, also if one store alone says so.
+    Unchanged {
+        /// See [`Known::alone`].
+        alone: bool,
+    },
 }
 
 /// The tier protocol, as the cache sees it: implemented by `api::tier`, over the network door.
@@ -326,7 +339,7 @@ impl Cache {
         self: &Arc<Self>,
         ctx: &Arc<Ctx>,
         name: &Name,
-    ) -> Result<Found, StorageError> {
+    ) -> Result<Known, StorageError> {
         let stage = ctx.trace.stage("storage.read");
         let answer = self.storage.read(name, &stage).await;
         let answer = stage.ended(answer)?;
@@ -344,7 +357,7 @@ impl Cache {
             });
             ctx.spawn_beside(self.env.tasks.as_ref(), work);
         }
-        Ok(answer.found)
+        Ok(Known { found: answer.found, alone: answer.alone })
     }
 
     /// Goes on comparing the stores, from a name of an object on; where to go on after that. A key that they differed in is

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::edge::NEGATIVE_TTL;
 use super::entry::{Entries, Entry};
 use super::flights::Flights;
-use super::{Cache, CacheResult, TierAnswer, TierAsk, TierError, TierRole};
+use super::{Cache, CacheResult, Known, TierAnswer, TierAsk, TierError, TierRole};
 use crate::ids::{Dc, Name};
 use crate::storage::Found;
 use crate::worker::Ctx;
@@ -18,9 +18,13 @@ const REGIONAL_TRUST: Duration = Duration::from_mins(5);
 /// The same for an upper tier, before it asks the stores.
 const UPPER_TRUST: Duration = Duration::from_mins(10);
 
+/// How long a tier keeps what one store said while the other did not answer: enough for the readers of a moment. Nobody purges
+/// it when that store turns out to have missed a write.
+const ALONE_TRUST: Duration = Duration::from_secs(5);
+
 pub(super) struct Tier {
     entries: Entries,
-    flights: Flights<Name, Result<Found, TierError>>,
+    flights: Flights<Name, Result<Known, TierError>>,
     /// How often something was dropped: a fill that began before must not bring it back.
     epoch: AtomicU64,
 }
@@ -49,7 +53,7 @@ impl Cache {
         self: &Arc<Self>,
         ctx: &Arc<Ctx>,
         ask: &TierAsk,
-    ) -> Result<Found, TierError> {
+    ) -> Result<Known, TierError> {
         let _stage = ctx.trace.stage("cache.tier.read");
         if ctx.env.read().tier_route.is_none() {
             return self.read_storage(ctx, &ask.name).await.map_err(|_| TierError::Storage);
@@ -61,7 +65,7 @@ impl Cache {
             && !entry.found.expired(now.unix_s())
         {
             ctx.note(|notes| notes.cache = Some(CacheResult::Hit));
-            return Ok(entry.found.clone());
+            return Ok(Known { found: entry.found.clone(), alone: entry.alone });
         }
         ctx.note(|notes| notes.cache = Some(CacheResult::Miss));
         let fetched = self
@@ -104,7 +108,7 @@ impl Cache {
         self: &Arc<Self>,
         ctx: &Arc<Ctx>,
         ask: &TierAsk,
-    ) -> Result<Found, TierError> {
+    ) -> Result<Known, TierError> {
         let _stage = ctx.trace.stage("cache.tier.fill");
         let asked_at = self.env.clock.now();
         let epoch = self.tier.epoch.load(Ordering::Relaxed);
@@ -112,15 +116,16 @@ impl Cache {
             Some((dc, request)) => self.read_upper(ctx, &dc, request).await?,
             None => None,
         };
-        let (found, trust) = match by_upper {
-            Some(found) => (found, REGIONAL_TRUST),
+        let (Known { found, alone }, trust) = match by_upper {
+            Some(known) => (known, REGIONAL_TRUST),
             None => {
-                let found = self.read_storage(ctx, &ask.name).await;
-                (found.map_err(|_| TierError::Storage)?, UPPER_TRUST)
+                let known = self.read_storage(ctx, &ask.name).await;
+                (known.map_err(|_| TierError::Storage)?, UPPER_TRUST)
             }
         };
         let found = found.live(self.env.clock.now().unix_s());
         let trust = match found {
+            _ if alone => ALONE_TRUST,
             Found::Value(_) => trust,
             Found::Absent(_) => trust.min(NEGATIVE_TTL),
         };
@@ -131,10 +136,11 @@ impl Cache {
             && kept
             && !self.purges.marked_newer(&ask.name, found.version(), self.env.clock.now())
         {
-            let entry = Entry::new(found, asked_at, asked_at.after(trust));
-            return Ok(self.tier.entries.put(&ask.name, entry).found.clone());
+            let entry = Entry::new(found, asked_at, asked_at.after(trust)).said_alone(alone);
+            let kept = self.tier.entries.put(&ask.name, entry);
+            return Ok(Known { found: kept.found.clone(), alone: kept.alone });
         }
-        Ok(found)
+        Ok(Known { found, alone })
     }
 
     /// Reads a key from its upper tier, which need not send again what this tier still has.
@@ -143,17 +149,17 @@ impl Cache {
         ctx: &Arc<Ctx>,
         upper: &Dc,
         request: TierAsk,
-    ) -> Result<Option<Found>, TierError> {
+    ) -> Result<Option<Known>, TierError> {
         let held = self.tier.entries.peek(&request.name).map(|entry| entry.found.clone());
         let held = held.filter(|found| matches!(found, Found::Value(_)));
         let request = TierAsk { known: held.as_ref().map(Found::version), ..request };
         let get = |dc: &Dc, ask: &TierAsk| self.peers.get(dc, ask);
         let read = self.ask_tier(ctx, upper, request, get).await;
         let read = match (read, held) {
-            (Ok(TierAnswer::Found(found)), _) => Ok(found),
-            (Ok(TierAnswer::Unchanged), Some(found)) => Ok(found),
+            (Ok(TierAnswer::Found(known)), _) => Ok(known),
+            (Ok(TierAnswer::Unchanged { alone }), Some(found)) => Ok(Known { found, alone }),
             // Nobody asked for that.
-            (Ok(TierAnswer::Unchanged), None) => Err(TierError::Failed),
+            (Ok(TierAnswer::Unchanged { .. }), None) => Err(TierError::Failed),
             (Err(error), _) => Err(error),
         };
         self.unless_passed_by(ctx, upper, read)

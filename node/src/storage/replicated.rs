@@ -47,6 +47,8 @@ pub struct Storage {
 pub struct ReadAnswer {
     /// The first answer that counts.
     pub found: Found,
+    /// Whether it is what one of two stores said while the other did not answer.
+    pub alone: bool,
     /// The comparison with the slower store: to be spawned.
     pub rest: Option<BoxFuture<Option<Repaired>>>,
 }
@@ -104,7 +106,7 @@ impl Storage {
         let Some(other) = asked.next() else {
             let found = self.again_if_failed(0, key, (one.await, stage)).await;
             let found = found.map_err(|_| StorageError::Unavailable)?;
-            return Ok(ReadAnswer { found, rest: None });
+            return Ok(ReadAnswer { found, alone: false, rest: None });
         };
         let (first, (fast, slow), rest) = match select(one, other).await {
             Either::Left((first, rest)) => (first, (0, 1), rest),
@@ -122,7 +124,8 @@ impl Storage {
             let answered = (fast, found.clone());
             let this = self.clone();
             let compare = this.compare(name.clone(), answered, (slow, rest), stage.context());
-            return Ok(ReadAnswer { found, rest: Some(Box::pin(compare)) });
+            let rest: BoxFuture<_> = Box::pin(compare);
+            return Ok(ReadAnswer { found, alone: false, rest: Some(rest) });
         }
         let second = rest.await;
         let first = self.unless_decided(fast, key, (first, stage), &second).await;
@@ -321,7 +324,7 @@ impl Storage {
     ) -> Result<ReadAnswer, StorageError> {
         match (fast.copy, slow.copy) {
             (Ok(one), Ok(other)) if one.version() == other.version() => {
-                Ok(ReadAnswer { found: one, rest: None })
+                Ok(ReadAnswer { found: one, alone: false, rest: None })
             }
             (Ok(one), Ok(other)) => {
                 let (found, behind) = if other.version() > one.version() {
@@ -330,13 +333,13 @@ impl Storage {
                     (one, slow.store)
                 };
                 let level = self.clone().level(name.clone(), found.clone(), behind, trace);
-                Ok(ReadAnswer { found, rest: Some(Box::pin(level)) })
+                Ok(ReadAnswer { found, alone: false, rest: Some(Box::pin(level)) })
             }
             (Ok(found), Err(other)) if self.counts_alone(name, fast.store, &found, other) => {
-                Ok(ReadAnswer { found, rest: None })
+                Ok(ReadAnswer { found, alone: true, rest: None })
             }
             (Err(other), Ok(found)) if self.counts_alone(name, slow.store, &found, other) => {
-                Ok(ReadAnswer { found, rest: None })
+                Ok(ReadAnswer { found, alone: true, rest: None })
             }
             _ => Err(StorageError::Unavailable),
         }

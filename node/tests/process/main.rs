@@ -18,4 +18,5 @@ mod garbage;
 mod kills;
 mod process;
 mod refusal;
+mod s3;
 mod topology;

@@ -19,13 +19,13 @@ pub(crate) fn store() -> Process {
 }
 
 /// Writes a configuration: data center, store, and whatever else.
-fn write(folder: &Path, dc: &str, store: &str, more: &str) -> PathBuf {
+fn write(folder: &Path, dc: &str, (store, speaks): (&str, &str), more: &str) -> PathBuf {
     let file = folder.join(format!("{dc}.toml"));
     let key = "0f".repeat(32);
     let text = format!(
         r#"
 data_center = "{dc}"
-stores = [{{ peer = "store" }}]
+stores = [{{ {speaks} }}]
 namespaces = [{{ id = "ns", title = "one" }}]
 listen.rest = "127.0.0.1:0"
 listen.binding = "127.0.0.1:0"
@@ -49,6 +49,11 @@ enrolled = ["ns"]
 }
 
 fn start(folder: &Path, dc: &str, store: &str, more: &str) -> Process {
+    start_over(folder, dc, (store, "peer = \"store\""), more)
+}
+
+/// The same, with a store that is spoken to in its own way.
+pub(crate) fn start_over(folder: &Path, dc: &str, store: (&str, &str), more: &str) -> Process {
     let file = write(folder, dc, store, more);
     let mut node = Process::start(&["--config", file.to_str().unwrap()]);
     node.wait_for("admin");

@@ -317,7 +317,6 @@ async fn not_found_is_corrected_within_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "a tier that read the store that was behind keeps that for ten minutes: a store that is brought level is not purged"]
 async fn what_one_store_missed_is_read_nowhere_a_minute_after_it_is_level() {
     for reader in ["EUT", "EDGE1"] {
         let world = World::settled(&Plan::several()).await;
