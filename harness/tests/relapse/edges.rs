@@ -68,7 +68,7 @@ fn hit_ratio(recording: &RecordingWriter) -> f64 {
         reads.filter(|row| wanted.contains(&row.cache)).map(|row| row.count).sum()
     };
     let hits = count(&[CacheStatus::Hit, CacheStatus::Stale]);
-    hits as f64 / (hits + count(&[CacheStatus::Miss])) as f64
+    hits as f64 / (hits + count(&[CacheStatus::Miss, CacheStatus::Revalidated])) as f64
 }
 
 #[test]
