@@ -43,7 +43,7 @@ pub struct Node {
     gateway_worker: Worker,
     supercache_worker: Worker,
     gateway: Arc<Gateway>,
-    access: Arc<Access>,
+    access: Access,
     cache: Arc<Cache>,
 }
 
@@ -102,7 +102,7 @@ impl Node {
             gateway_worker: worker(ScriptName::Gateway, &config.gateway_pipeline),
             supercache_worker: worker(ScriptName::Supercache, &config.supercache_pipeline),
             gateway: Arc::new(gateway),
-            access: Arc::new(Access::new(config.tokens.clone())),
+            access: Access::new(config.tokens.clone()),
             secret,
             telemetry,
             cache,
@@ -116,6 +116,9 @@ impl Node {
     }
 
     /// Answers one request to one of the node's listeners. 404 for a listener that a data center does not have.
+    ///
+    /// What a future may have to hold is moved about with every request, so all roads but the shortest one, a hit over REST, are
+    /// boxed: here, in [`rest`], in the gateway and at the edge.
     pub async fn serve(
         self: &Arc<Self>,
         listener: Listener,
@@ -123,8 +126,8 @@ impl Node {
     ) -> Response<Bytes> {
         match listener {
             Listener::Rest => self.serve_rest(request).await,
-            Listener::Binding => self.serve_binding(request).await,
-            Listener::Tier => self.serve_tier(request).await,
+            Listener::Binding => Box::pin(self.serve_binding(request)).await,
+            Listener::Tier => Box::pin(self.serve_tier(request)).await,
             Listener::Admin => {
                 let signed =
                     self.secret.verify(&request, &self.config.dc.peer(), self.env.clock.now());
@@ -147,19 +150,19 @@ impl Node {
     }
 
     /// Runs the gateway script for a request of a customer.
-    async fn serve_gateway<F, R>(
-        &self,
+    async fn serve_gateway<'a, F, R>(
+        &'a self,
         operation: &'static str,
         request: Request<Bytes>,
         script: F,
     ) -> Response<Bytes>
     where
-        F: FnOnce((Arc<Gateway>, Arc<Access>), Arc<Ctx>, Request<Bytes>) -> R,
+        F: FnOnce((&'a Arc<Gateway>, &'a Access), Arc<Ctx>, Request<Bytes>) -> R,
         R: Future<Output = Result<Response<Bytes>, Thrown>> + Send,
     {
         let since = self.env.clock.now();
         let caller = tier::caller(&request);
-        let parts = (self.gateway.clone(), self.access.clone());
+        let parts = (&self.gateway, &self.access);
         let (outcome, ctx) = self
             .gateway_worker
             .run(self.store.current(), caller, |ctx| script(parts, ctx, request))

@@ -23,6 +23,8 @@ const LISTED_KEYS: usize = 1_000;
 const BULK_KEYS: usize = 100;
 /// Keys of a bulk write that fills something.
 const FILL_KEYS: usize = 1_000;
+/// Entries that are there before the weighing begins, so that what a node needs anyway is there too.
+const WARM_KEYS: usize = 30_000;
 /// Entries that are weighed.
 const WEIGHED_KEYS: usize = 50_000;
 
@@ -143,8 +145,8 @@ impl Loads {
             let long = Duration::from_secs(60);
             load(reader.at("rest"), 16, long, &Arc::default(), &of).await;
         };
-        fill(writer, "ns", "first-", FILL_KEYS, BULK_KEYS).await;
-        read("first-", FILL_KEYS).await;
+        fill(writer, "ns", "first-", WARM_KEYS, BULK_KEYS).await;
+        read("first-", WARM_KEYS).await;
         let before = (writer.resident_bytes(), reader.resident_bytes());
         fill(writer, "ns", "weighed-", WEIGHED_KEYS, BULK_KEYS).await;
         read("weighed-", WEIGHED_KEYS).await;

@@ -98,12 +98,12 @@ enum Shown {
 
 /// Serves one request of a Worker's binding: the other entry of the gateway script.
 pub async fn serve(
-    (gateway, access): (Arc<Gateway>, Arc<Access>),
+    (gateway, access): (&Arc<Gateway>, &Access),
     ctx: Arc<Ctx>,
     request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Thrown> {
     let _stage = ctx.trace.stage("api.binding");
-    let answer = answer(&gateway, &access, &ctx, request).await;
+    let answer = answer(gateway, access, &ctx, request).await;
     Ok(answer.unwrap_or_else(|refusal| status::binding_refusal(&refusal)))
 }
 

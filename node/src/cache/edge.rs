@@ -110,7 +110,7 @@ impl Cache {
             }
         }
         let version = known.as_ref().map(|entry| entry.found.version());
-        let found = self.fill(ctx, name, ttl, known).await?;
+        let found = Box::pin(self.fill(ctx, name, ttl, known)).await?;
         let unchanged = version == Some(found.version()) && matches!(found, Found::Value(_));
         let result = if unchanged { CacheResult::Revalidated } else { CacheResult::Miss };
         Ok(Read { found, result })

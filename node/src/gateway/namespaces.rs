@@ -119,7 +119,7 @@ impl Gateway {
                 id
             }
             None => {
-                self.entry(ctx, &account.into(), id).await?;
+                Box::pin(self.entry(ctx, &account.into(), id)).await?;
                 id
             }
         };

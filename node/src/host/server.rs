@@ -160,12 +160,12 @@ async fn connection(
     // An answer goes out in one piece: there is nothing to wait for. A socket that cannot do it still works.
     let _ = stream.set_nodelay(true);
     let stream = Paced::new(stream, &door.limits);
-    let turn = stream.turn();
-    let under_way = closing.clone();
+    // A request holds on to its connection's share alone: counters of what all connections share would go from core to core.
+    let client = Arc::new(Client { door, turn: stream.turn(), under_way: closing.clone() });
     let service = service_fn(move |request| {
-        turn.busy();
-        let (door, turn, under_way) = (door.clone(), turn.clone(), under_way.clone());
-        async move { Ok::<_, Infallible>(door.answer(request, turn, under_way).await) }
+        client.turn.busy();
+        let client = client.clone();
+        async move { Ok::<_, Infallible>(client.answer(request).await) }
     });
     let mut connection = std::pin::pin!(
         http1::Builder::new()
@@ -186,28 +186,33 @@ async fn connection(
     drop(place);
 }
 
-impl Door {
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        turn: Turn,
-        under_way: watch::Receiver<bool>,
-    ) -> Response<Whole> {
+/// A connection of a door.
+struct Client {
+    door: Arc<Door>,
+    turn: Turn,
+    /// Whoever holds one is not finished yet.
+    under_way: watch::Receiver<bool>,
+}
+
+impl Client {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Whole> {
+        let (door, turn) = (&self.door, self.turn.clone());
         let (mut parts, mut body) = request.into_parts();
-        let (most, pace) = (body_bytes_max(self.kind), self.limits.body_pace());
-        let held = match collect(&mut body, most, pace, &self.bodies).await {
+        let (most, pace) = (body_bytes_max(door.kind), door.limits.body_pace());
+        let held = match collect(&mut body, most, pace, &door.bodies).await {
             Ok(held) => held,
             Err(refused) => {
                 tokio::spawn(linger(body));
                 return refuse(refused, turn);
             }
         };
-        if matches!(self.kind, Listener::Rest | Listener::Binding) {
+        if matches!(door.kind, Listener::Rest | Listener::Binding) {
             strip(&mut parts.headers);
         }
         let changes = parts.method != Method::GET && parts.method != Method::HEAD;
-        let call = (self.service)(Request::from_parts(parts, held.bytes));
+        let call = (door.service)(Request::from_parts(parts, held.bytes));
         let answer = if changes {
+            let under_way = self.under_way.clone();
             // A write goes on when its client goes away: half of one would be left to repairs.
             tokio::spawn(async move {
                 let answer = call.await;
@@ -226,7 +231,7 @@ impl Door {
             return response;
         };
         let (parts, bytes) = answer.into_parts();
-        match self.answers.take(bytes.len()).await {
+        match door.answers.take(bytes.len()).await {
             Ok(room) => Response::from_parts(parts, Whole::answer(bytes, room, turn)),
             Err(refused) => refuse(refused, turn),
         }

@@ -42,7 +42,8 @@ struct Short {
     what: (ScriptName, Role, &'static str),
     how: (u16, Option<CacheResult>),
     namespace: Option<u16>,
-    build: Option<u16>,
+    /// A hash of its id: a node knows a few builds.
+    build: Option<u64>,
 }
 
 /// What an answer is counted by: one look-up for all of it.
@@ -58,7 +59,6 @@ struct Counts {
 pub struct Metrics {
     registry: Registry,
     namespaces: Arc<Namespaces>,
-    builds: Mutex<Vec<BuildId>>,
     received: [Counter; 2],
     answers: Mutex<IndexMap<Short, Counts, FxBuildHasher>>,
     // Answers that differ in their namespace alone share these.
@@ -139,7 +139,6 @@ impl Metrics {
             serving: gauge(&catalogue::SERVING),
             registry,
             namespaces,
-            builds: Mutex::default(),
             answers: Mutex::default(),
             responses: Mutex::default(),
             by_namespace: Mutex::default(),
@@ -167,7 +166,7 @@ impl Metrics {
             what: (script, role, operation),
             how: (status.as_u16(), cache),
             namespace: known.and_then(|place| u16::try_from(place).ok()),
-            build: build.map(|build| self.number_of(build)),
+            build: build.map(|build| rapidhash::v3::rapidhash_v3(build.as_str().as_bytes())),
         };
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = answers.entry(short).or_insert_with(|| self.begin(answer, known));
@@ -219,16 +218,6 @@ impl Metrics {
             let name = place.and(known).map_or(OTHERS, Namespace::as_str);
             self.registry.counter(&catalogue::NAMESPACE_RESPONSES, &[name, result])
         })
-    }
-
-    /// A build by number: a node knows a few.
-    fn number_of(&self, build: &BuildId) -> u16 {
-        let mut builds = self.builds.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = builds.iter().position(|known| known == build).unwrap_or_else(|| {
-            builds.push(build.clone());
-            builds.len() - 1
-        });
-        u16::try_from(place).unwrap_or(u16::MAX)
     }
 
     /// Counts a request to an owner.

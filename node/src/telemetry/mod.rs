@@ -83,7 +83,7 @@ impl Telemetry {
     pub fn answered(&self, answered: &Answered<'_>) {
         let now = self.env.clock.now();
         let Answered { script, operation, status, error, since, ctx } = *answered;
-        let notes = ctx.map(Ctx::notes).unwrap_or_default();
+        let notes = ctx.map(Ctx::take_notes).unwrap_or_default();
         self.metrics.response(
             &Answer {
                 script,

@@ -54,6 +54,11 @@ impl Ctx {
         note(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Takes what has been noted: for whoever comes last.
+    pub fn take_notes(&self) -> Notes {
+        std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// What has been noted so far.
     pub fn notes(&self) -> Notes {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -37,8 +37,8 @@ impl Bindings {
 #[derive(Debug)]
 pub struct ScriptEnv {
     isolate: Arc<Isolate>,
-    /// The request's own object, where it has one.
-    own: Option<Mutex<Bindings>>,
+    /// The request's own object, where it has one: a copy that is made when it is first written to.
+    own: Option<Mutex<Option<Bindings>>>,
     wrote: std::sync::atomic::AtomicBool,
 }
 
@@ -50,14 +50,16 @@ impl ScriptEnv {
 
     /// The request gets a copy. A write is seen by this request alone, and is told of.
     pub(super) fn request_scoped(isolate: Arc<Isolate>) -> Self {
-        let own = Some(Mutex::new(isolate.bindings().clone()));
-        Self { isolate, own, wrote: false.into() }
+        Self { isolate, own: Some(Mutex::default()), wrote: false.into() }
     }
 
     /// The env's content now.
     pub fn read(&self) -> Bindings {
         match &self.own {
-            Some(own) => own.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Some(own) => {
+                let written = own.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                written.unwrap_or_else(|| self.isolate.bindings().clone())
+            }
             None => self.isolate.bindings().clone(),
         }
     }
@@ -75,7 +77,10 @@ impl ScriptEnv {
     pub fn write(&self, change: impl FnOnce(&mut Bindings)) {
         self.wrote.store(true, std::sync::atomic::Ordering::Relaxed);
         match &self.own {
-            Some(own) => change(&mut own.lock().unwrap_or_else(PoisonError::into_inner)),
+            Some(own) => {
+                let mut written = own.lock().unwrap_or_else(PoisonError::into_inner);
+                change(written.get_or_insert_with(|| self.isolate.bindings().clone()));
+            }
             None => change(&mut self.isolate.bindings()),
         }
     }

@@ -55,7 +55,7 @@ impl From<GatewayError> for Refusal {
 
 /// Serves one request of a customer: the entry of the gateway script.
 pub async fn serve(
-    (gateway, access): (Arc<Gateway>, Arc<Access>),
+    (gateway, access): (&Arc<Gateway>, &Access),
     ctx: Arc<Ctx>,
     request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Thrown> {
@@ -77,7 +77,7 @@ pub async fn serve(
         ctx.note(|notes| notes.name = Some(name.clone()));
     }
     let account = account.to_owned();
-    let call = Call { gateway: &gateway, ctx: &ctx, account: &account };
+    let call = Call { gateway, ctx: &ctx, account: &account };
     let answer = call.answer(route, request).await;
     Ok(answer.unwrap_or_else(|refusal| status::rest_refusal(operation, &refusal)))
 }
@@ -98,22 +98,30 @@ impl Call<'_> {
     ) -> Result<Response<Bytes>, Refusal> {
         match (route, request.method()) {
             (Route::Value(name), &Method::GET) => self.get(name, &request).await,
-            (Route::Value(name), &Method::PUT) => self.put(name, request).await,
-            (Route::Value(name), &Method::DELETE) => self.delete(name).await,
-            (Route::Metadata(name), &Method::GET) => self.metadata(name).await,
-            (Route::Keys(namespace), &Method::GET) => self.keys(&namespace, &request).await,
-            (Route::Bulk(namespace), &Method::PUT) => self.put_many(&namespace, &request).await,
+            (Route::Value(name), &Method::PUT) => Box::pin(self.put(name, request)).await,
+            (Route::Value(name), &Method::DELETE) => Box::pin(self.delete(name)).await,
+            (Route::Metadata(name), &Method::GET) => Box::pin(self.metadata(name)).await,
+            (Route::Keys(namespace), &Method::GET) => {
+                Box::pin(self.keys(&namespace, &request)).await
+            }
+            (Route::Bulk(namespace), &Method::PUT) => {
+                Box::pin(self.put_many(&namespace, &request)).await
+            }
             // What wrangler still sends.
             (Route::Bulk(namespace), &Method::DELETE)
             | (Route::BulkDelete(namespace), &Method::POST) => {
-                self.delete_many(&namespace, &request).await
+                Box::pin(self.delete_many(&namespace, &request)).await
             }
-            (Route::BulkGet(namespace), &Method::POST) => self.get_many(&namespace, &request).await,
-            (Route::Namespaces, &Method::GET) => self.namespaces(&request).await,
-            (Route::Namespaces, &Method::POST) => self.create_namespace(&request).await,
-            (Route::Namespace(id), &Method::GET) => self.namespace(&id).await,
-            (Route::Namespace(id), &Method::PUT) => self.rename_namespace(&id, &request).await,
-            (Route::Namespace(id), &Method::DELETE) => self.delete_namespace(&id).await,
+            (Route::BulkGet(namespace), &Method::POST) => {
+                Box::pin(self.get_many(&namespace, &request)).await
+            }
+            (Route::Namespaces, &Method::GET) => Box::pin(self.namespaces(&request)).await,
+            (Route::Namespaces, &Method::POST) => Box::pin(self.create_namespace(&request)).await,
+            (Route::Namespace(id), &Method::GET) => Box::pin(self.namespace(&id)).await,
+            (Route::Namespace(id), &Method::PUT) => {
+                Box::pin(self.rename_namespace(&id, &request)).await
+            }
+            (Route::Namespace(id), &Method::DELETE) => Box::pin(self.delete_namespace(&id)).await,
             (route, _) => Err(Refusal::Method(route.methods())),
         }
     }
