@@ -58,7 +58,9 @@ fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
     let watch = Stopwatch::start();
     let scenarios = match scenarios(root, &args.chosen) {
         Ok(mut scenarios) => {
-            scenarios.iter_mut().for_each(|scenario| scenario.spec.stores = args.stores);
+            for scenario in &mut scenarios {
+                scenario.spec.stores = args.stores;
+            }
             scenarios
         }
         Err(exit) => {

@@ -142,7 +142,7 @@ impl Loads {
             let of: Requests = Arc::new(move |turn| {
                 (turn < keys).then(|| get("ns", &format!("{prefix}{turn:06}")))
             });
-            let long = Duration::from_secs(60);
+            let long = Duration::from_mins(1);
             load(reader.at("rest"), 16, long, &Arc::default(), &of).await;
         };
         fill(writer, "ns", "first-", WARM_KEYS, BULK_KEYS).await;
@@ -199,7 +199,7 @@ impl Hundred {
 }
 
 fn value() -> Vec<u8> {
-    (0..VALUE_BYTES).map(|at| (at * 7 % 251) as u8).collect()
+    (0..=u8::MAX).cycle().take(VALUE_BYTES).collect()
 }
 
 fn value_path(namespace_id: &str, key: &str) -> String {

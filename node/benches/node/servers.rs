@@ -22,17 +22,19 @@ impl Server {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut listens = Vec::new();
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let said = BufReader::new(child.stdout.take().unwrap());
+        let mut server = Self { child, listens: Vec::new() };
+        for line in said.lines() {
             let line = line.unwrap();
             let Some((name, url)) = line.split_once(' ') else { continue };
             let Some(authority) = url.trim().strip_prefix("http://") else { continue };
             let address = authority.split('/').next().unwrap().parse().unwrap();
-            listens.push((name.to_owned(), address));
+            server.listens.push((name.to_owned(), address));
             if name == last {
-                return Self { child, listens };
+                return server;
             }
         }
         panic!("{} {arguments:?} ended", program.display());
@@ -111,11 +113,10 @@ impl Topology {
         let ports = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let ports = ports.map(|socket| socket.local_addr().unwrap().port());
         let names = ["EDGE", "TIER", "UPPER"];
-        let peers = |dc: &str| -> String {
+        let peers = |dc: &str| {
             let others = names.iter().zip(ports).filter(|(name, _)| **name != dc);
-            others
-                .map(|(name, port)| format!("peers.{name} = {{ tier = \"127.0.0.1:{port}\" }}\n"))
-                .collect()
+            let peer = |(name, port)| format!("peers.{name} = {{ tier = \"127.0.0.1:{port}\" }}");
+            others.map(peer).collect::<Vec<_>>().join("\n")
         };
         let node = |at_port: usize| {
             let (dc, port, peers) = (names[at_port], ports[at_port], peers(names[at_port]));

@@ -120,10 +120,13 @@ struct RangeOnTheWire {
     limit: usize,
 }
 
-/// A page on its way: names, expirations, sealed metadata in Base64 with the version that it was sealed for.
+/// A key of a page: name, expiration, sealed metadata in Base64 with the version that it was sealed for.
+type ListedOnTheWire = (String, Option<u64>, Option<(Version, String)>);
+
+/// A page on its way.
 #[derive(Serialize, Deserialize)]
 struct PageOnTheWire {
-    keys: Vec<(String, Option<u64>, Option<(Version, String)>)>,
+    keys: Vec<ListedOnTheWire>,
     next: Option<String>,
     age_us: u64,
 }
@@ -167,7 +170,7 @@ async fn serve_list(
 
 fn decode_page(body: &[u8]) -> Option<Listing> {
     let page: PageOnTheWire = serde_json::from_slice(body).ok()?;
-    let listed = |(key, expiration_s, metadata): (String, _, Option<(Version, String)>)| {
+    let listed = |(key, expiration_s, metadata): ListedOnTheWire| {
         let metadata = match metadata {
             Some((version, sealed)) => Some((version, BASE64.decode(sealed).ok()?.into())),
             None => None,

@@ -88,7 +88,8 @@ impl Spread {
     }
 
     fn begin(&mut self, period: IncidentTime) {
-        self.at = (period, period.after(self.draws.jitter(self.period - self.length)));
+        self.at =
+            (period, period.after(self.draws.jitter(self.period.saturating_sub(self.length))));
     }
 
     /// Whether a burst is on; asked at moments that never go back.
