@@ -12,6 +12,7 @@ mod output;
 mod panics;
 mod prometheus;
 mod promises;
+mod protocols;
 mod repo;
 mod sabotage;
 mod scale;
