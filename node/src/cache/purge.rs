@@ -20,6 +20,8 @@ use crate::worker::Ctx;
 
 /// Longer than any fetch: two tier timeouts and a store's, with their second tries.
 const MARK_LIFE: Duration = Duration::from_secs(30);
+/// Purges that are remembered. Beyond it the oldest is forgotten, and no fill is kept that began before it came.
+const MARKS_MAX: usize = 100_000;
 /// Purges waiting for one receiver. Beyond it the oldest is dropped, which the receiver sees as a gap.
 const OUTBOX_MAX: usize = 1_000;
 /// Purges in one request.
@@ -71,6 +73,8 @@ struct Outbox {
 struct Marks {
     versions: IndexMap<Name, Version, FxBuildHasher>,
     ends: VecDeque<(Timestamp, Name, Version)>,
+    /// When the last purge came that was forgotten before its time.
+    blind: Timestamp,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,11 +92,17 @@ impl Purges {
         }
     }
 
-    /// Whether a purge has made a version of a key old.
-    pub(super) fn marked_newer(&self, name: &Name, version: Version, now: Timestamp) -> bool {
+    /// Whether a purge may have made a version of a key old that was asked for at a moment.
+    pub(super) fn marked_newer(
+        &self,
+        name: &Name,
+        version: Version,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) -> bool {
         let mut marks = lock(&self.marks);
         marks.forget(now);
-        marks.versions.get(name).is_some_and(|marked| *marked > version)
+        asked_at <= marks.blind || marks.versions.get(name).is_some_and(|marked| *marked > version)
     }
 
     fn mark(&self, name: &Name, version: Version, now: Timestamp) {
@@ -101,6 +111,13 @@ impl Purges {
         let newest = marks.versions.entry(name.clone()).or_insert(version);
         *newest = version.max(*newest);
         marks.ends.push_back((now.after(MARK_LIFE), name.clone(), version));
+        if marks.ends.len() > MARKS_MAX
+            && let Some((end, ..)) = marks.ends.front()
+        {
+            let end = *end;
+            marks.blind = end.before(MARK_LIFE);
+            marks.forget(end);
+        }
     }
 
     /// Takes a batch's number down; false where purges before it were missed.
@@ -231,5 +248,34 @@ impl Cache {
                 outbox.first += 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::doors_of_tests::still;
+
+    fn name(at: usize) -> Name {
+        Name::new("ns".into(), &at.to_string())
+    }
+
+    #[test]
+    fn of_too_many_purges_the_oldest_is_forgotten_and_no_fill_from_before_it_is_kept() {
+        let purges = Purges::new(&still());
+        let old = Version { at_us: 1, tie: 0 };
+        let new = Version { at_us: 2, tie: 0 };
+        let at = |s: usize| Timestamp::from_unix_s(1_000).after(Duration::from_micros(s as u64));
+        for key in 0..MARKS_MAX {
+            purges.mark(&name(key), new, at(key));
+        }
+        let now = at(MARKS_MAX);
+        assert!(purges.marked_newer(&name(0), old, at(0), now));
+        assert!(!purges.marked_newer(&name(MARKS_MAX), old, at(0), now), "nobody purged it");
+        purges.mark(&name(MARKS_MAX), new, now);
+        assert_eq!(lock(&purges.marks).versions.len(), MARKS_MAX);
+        assert!(purges.marked_newer(&name(0), old, at(0), now), "it is no longer known which");
+        assert!(!purges.marked_newer(&name(0), old, at(1), now), "asked for after the purge");
+        assert!(purges.marked_newer(&name(1), old, at(1), now));
     }
 }

@@ -134,7 +134,7 @@ impl Cache {
         let kept = epoch == self.tier.epoch.load(Ordering::Relaxed);
         if mine
             && kept
-            && !self.purges.marked_newer(&ask.name, found.version(), self.env.clock.now())
+            && !self.purges.marked_newer(&ask.name, found.version(), asked_at, self.env.clock.now())
         {
             let entry = Entry::new(found, asked_at, asked_at.after(trust)).said_alone(alone);
             let kept = self.tier.entries.put(&ask.name, entry);

@@ -268,9 +268,11 @@ impl Storage {
         let (this, customer) = (self.clone(), customer.clone());
         async move {
             let Replica { store: object_store, gate, health, .. } = &this.stores[store];
-            // Where no other store is up either, asking is better than knowing.
-            let another = this.stores.iter().any(|replica| !replica.health.is_down());
-            let admitted = !another || health.admits(this.env.clock.now());
+            // Where no other store is up either, or none would be believed alone, asking is better than knowing.
+            let now = this.env.clock.now();
+            let another = now >= this.alone_from
+                && this.stores.iter().any(|replica| !replica.health.is_down());
+            let admitted = !another || health.admits(now);
             let outcome = if admitted {
                 match gate.enter(&this.env, &customer).await {
                     Ok(_turn) => call.await,

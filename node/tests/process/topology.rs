@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::client::ask;
+use crate::client::{ask, connect, try_ask};
 use crate::process::Process;
 
 /// A node of a configuration file, with a store of its own.
@@ -26,7 +26,7 @@ fn write(folder: &Path, dc: &str, (store, speaks): (&str, &str), more: &str) -> 
         r#"
 data_center = "{dc}"
 stores = [{{ {speaks} }}]
-namespaces = [{{ id = "ns", title = "one" }}]
+namespaces = [{{ id = "ns", title = "one" }}, {{ id = "direct", title = "two" }}]
 listen.rest = "127.0.0.1:0"
 listen.binding = "127.0.0.1:0"
 listen.tier = "127.0.0.1:0"
@@ -99,4 +99,47 @@ fn a_tier_request_needs_a_signature() {
     let mut node = node("");
     let answer = ask(node.node.address("tier"), "GET", "/tier/v1/ns/key", b"");
     assert_eq!(answer.status, 401);
+}
+
+/// The median of what requests over one connection take.
+fn median_us(
+    to: std::net::SocketAddr,
+    times: usize,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> u128 {
+    let mut stream = connect(to);
+    let mut took: Vec<u128> = (0..times)
+        .map(|_| {
+            let since = std::time::Instant::now();
+            assert_eq!(try_ask(&mut stream, method, path, body).unwrap().status, 200);
+            since.elapsed().as_micros()
+        })
+        .collect();
+    took.sort_unstable();
+    took[times / 2]
+}
+
+#[test]
+fn a_hit_takes_no_millisecond_more_where_the_tiers_are() {
+    let mut node = node("");
+    let rest = node.node.address("rest");
+    let direct = PATH.replace("/ns/", "/direct/");
+    let mut medians = [PATH, &direct].map(|path| {
+        assert_eq!(ask(rest, "PUT", path, b"value").status, 200);
+        median_us(rest, 1_000, "GET", path, b"")
+    });
+    let [tiered, direct] = &mut medians;
+    assert!(*tiered < *direct + 1_000, "{tiered} µs against {direct} µs");
+}
+
+#[test]
+fn the_time_of_a_write_grows_with_its_size() {
+    let mut node = node("");
+    let rest = node.node.address("rest");
+    let took = |bytes: usize| median_us(rest, 15, "PUT", PATH, &vec![b'x'; bytes]);
+    let [small, kilobyte, megabyte, ten] = [64, 1 << 10, 1 << 20, 10 << 20].map(took);
+    assert!(small < 10_000 && kilobyte < 10_000, "{small} µs, {kilobyte} µs: the small class");
+    assert!(megabyte > kilobyte && ten > 3 * megabyte, "{kilobyte}, {megabyte}, {ten} µs");
 }
