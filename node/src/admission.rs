@@ -138,9 +138,10 @@ impl Calls {
                 || calls.waiting.get(customer).is_some_and(|own| own.len() >= WAITING_MAX / SHARE)
         };
         if full(self) {
-            for own in self.waiting.values_mut() {
+            self.waiting.retain(|_, own| {
                 own.retain(|tell| !tell.is_closed());
-            }
+                !own.is_empty()
+            });
             self.waiting_sum = self.waiting.values().map(VecDeque::len).sum();
             if full(self) {
                 return Err(Busy);
@@ -152,20 +153,26 @@ impl Calls {
         Ok(told)
     }
 
-    /// Begins the call of the next customer that may, who is last in turn after that.
+    /// Begins the call of the next customer that may and still waits, who is last in turn after that.
     fn next(&mut self) -> Option<(Namespace, oneshot::Sender<Turn>)> {
-        if self.waiting_sum == 0 {
-            return None;
+        while self.waiting_sum > 0 {
+            let customer = self.waiting.keys().find(|customer| self.admits(customer))?.clone();
+            let mut own = self.waiting.shift_remove(&customer)?;
+            let waited = own.len();
+            let mut next = own.pop_front();
+            while next.as_ref().is_some_and(oneshot::Sender::is_closed) {
+                next = own.pop_front();
+            }
+            self.waiting_sum -= waited - own.len();
+            if !own.is_empty() {
+                self.waiting.insert(customer.clone(), own);
+            }
+            if let Some(tell) = next {
+                self.begin(&customer);
+                return Some((customer, tell));
+            }
         }
-        let customer = self.waiting.keys().find(|customer| self.admits(customer))?.clone();
-        let mut own = self.waiting.shift_remove(&customer)?;
-        let tell = own.pop_front()?;
-        self.waiting_sum -= 1;
-        if !own.is_empty() {
-            self.waiting.insert(customer.clone(), own);
-        }
-        self.begin(&customer);
-        Some((customer, tell))
+        None
     }
 }
 
@@ -296,6 +303,30 @@ mod tests {
             .map(|at| begin(&gate, &env, if at % 2 == 0 { "x" } else { "y" }))
             .collect();
         assert_eq!(all.len(), CALLS_MAX, "every place came back");
+    }
+
+    #[test]
+    fn a_customer_all_of_whose_calls_gave_up_holds_nobody_up() {
+        let (gate, env) = gate();
+        let mut busy: Vec<Turn> = (0..CALLS_MAX)
+            .map(|at| begin(&gate, &env, if at % 2 == 0 { "x" } else { "y" }))
+            .collect();
+        let (a, b) = (customer("a"), customer("b"));
+        for _ in 0..3 {
+            let mut gives_up = Box::pin(gate.enter(&env, &b));
+            assert!((&mut gives_up).now_or_never().is_none());
+        }
+        let mut waiting = Vec::new();
+        for _ in 0..=WAITING_MAX / SHARE {
+            let mut enters = Box::pin(gate.enter(&env, &a));
+            match (&mut enters).now_or_never() {
+                None => waiting.push(enters),
+                Some(refused) => assert_eq!(refused.unwrap_err(), Busy),
+            }
+        }
+        assert_eq!(waiting.len(), WAITING_MAX / SHARE);
+        busy.pop();
+        assert!(waiting.remove(0).now_or_never().is_some(), "the place goes to who waits");
     }
 
     #[test]

@@ -70,14 +70,12 @@ fn fault(world: &World, row: &[String]) -> Result<Fault, Problem> {
     };
     let (probability, bursts_ms) = share_of(world, share)?;
     let (to, listener) = to_of(world, to)?;
-    Ok(Fault {
-        kind: kind_of(world, kind, amount)?,
-        from: who(world, from)?,
-        to,
-        listener,
-        probability,
-        bursts_ms,
-    })
+    let kind = kind_of(world, kind, amount)?;
+    if kind == FaultKind::Loss && bursts_ms.is_some() {
+        let problem = world.problem("packets are lost by chance, not in bursts");
+        return Err(problem.hint("a partition in bursts loses them all"));
+    }
+    Ok(Fault { kind, from: who(world, from)?, to, listener, probability, bursts_ms })
 }
 
 /// A share of the requests, or one of the time, such as `1 % in bursts of 4 s`.
@@ -93,7 +91,8 @@ fn share_of(world: &World, text: &str) -> Result<(f64, Option<u64>), Problem> {
     let percent = share.trim_end_matches(['%', ' ']).parse::<f64>().map_err(|_| wrong())?;
     let bursts_ms = bursts.map(|length| u64::try_from(length.as_millis()).unwrap_or(0));
     let fits = match bursts_ms {
-        Some(ms) => ms > 0 && percent > 0.0 && percent < 100.0,
+        // Less often than that it would never come in any replay.
+        Some(ms) => ms > 0 && (0.001..100.0).contains(&percent),
         None => (0.0..=100.0).contains(&percent),
     };
     if fits { Ok((percent / 100.0, bursts_ms)) } else { Err(wrong()) }

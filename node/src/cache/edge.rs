@@ -41,11 +41,12 @@ impl Edge {
         self.entries.remove_older(name, version);
     }
 
-    /// Whether the last that is known of a key here is that it was deleted.
-    pub(super) fn deleted(&self, name: &Name) -> bool {
-        self.entries.peek(name).is_some_and(
-            |entry| matches!(entry.found, Found::Absent(version) if version > Version::ZERO),
-        )
+    /// Whether a key was deleted, by what is known here and still believed.
+    pub(super) fn deleted(&self, name: &Name, now: Timestamp) -> bool {
+        self.entries.peek(name).is_some_and(|entry| {
+            let deleted = matches!(entry.found, Found::Absent(version) if version > Version::ZERO);
+            deleted && now < entry.expires()
+        })
     }
 }
 

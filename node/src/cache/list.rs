@@ -16,11 +16,13 @@ use super::flights::Flights;
 use super::{Cache, CacheError, CacheResult, TierAsk, TierError};
 use crate::env::Timestamp;
 use crate::ids::{Dc, Name, Namespace};
-use crate::storage::{ListRange, Page};
+use crate::storage::{ListRange, ListedPage, Page};
 use crate::worker::Ctx;
 
 /// How long a page is served without asking the stores.
 const PAGE_TTL: Duration = Duration::from_mins(1);
+/// How long a page is kept that one store said while the other did not answer.
+const ALONE_TTL: Duration = Duration::from_secs(5);
 /// Weight of all pages of an edge.
 const PAGES_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// What a key of a page costs beside its bytes.
@@ -71,10 +73,12 @@ pub(super) struct Lists {
 
 #[derive(Default)]
 struct Writes {
-    /// How many there were of a namespace, and when the last one was.
+    /// How many there were of all namespaces.
+    count: u64,
+    /// The number and the time of a namespace's last one.
     seen: IndexMap<Namespace, (u64, Timestamp), FxBuildHasher>,
-    /// When all of that was last forgotten.
-    forgotten: Timestamp,
+    /// The same of all that are no longer followed.
+    forgotten: (u64, Timestamp),
 }
 
 impl Lists {
@@ -108,23 +112,25 @@ impl Lists {
     /// Takes note of a write of this data center.
     pub(super) fn wrote(&self, namespace: &Namespace, now: Timestamp) {
         let mut writes = self.lock();
-        if let Some((count, last)) = writes.seen.get_mut(namespace) {
-            (*count, *last) = (*count + 1, now);
+        writes.count += 1;
+        let last = (writes.count, now);
+        if let Some(seen) = writes.seen.get_mut(namespace) {
+            *seen = last;
             return;
         }
         if writes.seen.len() >= NAMESPACES_MAX {
             writes.seen.clear();
-            writes.forgotten = now;
+            writes.forgotten = last;
             self.pages.clear();
         }
-        writes.seen.insert(namespace.clone(), (1, now));
+        writes.seen.insert(namespace.clone(), last);
     }
 
-    /// How many writes of a namespace this data center has seen, and whether one may have been a short time ago.
+    /// The number of the last write of a namespace that this data center has seen, and whether it may have been a short time
+    /// ago.
     fn writes(&self, namespace: &Namespace, now: Timestamp) -> (u64, bool) {
         let writes = self.lock();
-        let (count, last) = writes.seen.get(namespace).copied().unwrap_or_default();
-        let last = last.max(writes.forgotten);
+        let (count, last) = writes.seen.get(namespace).copied().unwrap_or(writes.forgotten);
         (count, last != Timestamp::default() && now.since(last) < PAGE_TTL)
     }
 
@@ -210,9 +216,11 @@ impl Cache {
         let (this, asked, of) = (self.clone(), ctx.clone(), range.clone());
         let fetch = move || async move {
             let since = this.env.clock.now();
-            let page = Arc::new(this.list_fresh(&asked, &of).await?);
+            let ListedPage { page, alone } = this.list_storage(&asked, &of).await?;
             let now = this.env.clock.now();
-            let listing = Listing { page, age: now.since(since) };
+            // What one store alone says must not be kept for long: it is told as old already.
+            let age = if alone { PAGE_TTL.saturating_sub(ALONE_TTL) } else { now.since(since) };
+            let listing = Listing { page: Arc::new(page), age };
             this.lists.keep(&of, writes, &listing, now);
             Ok(listing)
         };
@@ -226,7 +234,7 @@ impl Cache {
         fetched.map_err(|_: CacheError| TierError::Storage)
     }
 
-    /// Lists keys by way of the owner of namespace and prefix, or past it where there is none.
+    /// Lists keys by way of the owner of namespace and prefix, or past it where there is none or it does not answer.
     async fn list_by_owner(
         self: &Arc<Self>,
         ctx: &Arc<Ctx>,
@@ -234,30 +242,53 @@ impl Cache {
     ) -> Result<Listing, CacheError> {
         let name = Name { namespace: range.namespace.clone(), key: range.prefix.clone() };
         let since = self.env.clock.now();
-        let targets =
-            if self.takes_tiers(ctx, &name) { self.targets(ctx, &name) } else { Vec::new() };
-        if targets.is_empty() {
-            let page = Arc::new(self.list_fresh(ctx, range).await?);
-            return Ok(Listing { page, age: self.env.clock.now().since(since) });
+        let targets = if self.takes_tiers(ctx, &name) { self.targets(ctx, &name) } else { vec![] };
+        if let Some((owner, role)) = targets.first() {
+            let ask = TierAsk {
+                name,
+                role: *role,
+                affinity: ctx.config.placement.origin(&self.region).clone(),
+                revision: ctx.config.snapshot.revision,
+                known: None,
+                trace: None,
+            };
+            let list = |dc: &Dc, ask: &TierAsk| self.peers.list(dc, ask, range);
+            match self.ask_tier(ctx, owner, ask, list).await {
+                Ok(mut listing) => {
+                    // The answer was under way as well.
+                    listing.age += self.env.clock.now().since(since);
+                    return Ok(listing);
+                }
+                Err(error @ (TierError::Storage | TierError::Busy)) => return Err(error.into()),
+                // A long page may take longer than an owner is waited for: another one would take as long.
+                Err(error) if self.goes_past(ctx, owner, error) => self.metrics.fallbacks.inc(),
+                Err(error) => return Err(error.into()),
+            }
         }
-        let list = |dc: &Dc, ask: &TierAsk| self.peers.list(dc, ask, range);
-        let mut listing = self.ask_owners(ctx, &name, &targets, list).await?;
-        // The answer was under way as well.
-        listing.age += self.env.clock.now().since(since);
-        Ok(listing)
+        let page = Arc::new(self.list_fresh(ctx, range).await?);
+        Ok(Listing { page, age: self.env.clock.now().since(since) })
     }
 
-    /// Lists keys past every cache.
+    /// Lists keys past every cache, for a customer of this data center.
     pub async fn list_fresh(&self, ctx: &Arc<Ctx>, range: &ListRange) -> Result<Page, CacheError> {
+        let mut listed = self.list_storage(ctx, range).await?;
+        // A deletion is acknowledged before its index objects are gone: what this data center deleted it does not list.
+        let now = self.env.clock.now();
+        listed.page.keys.retain(|listed| {
+            let name = Name { namespace: range.namespace.clone(), key: listed.key.clone() };
+            !self.edge.deleted(&name, now)
+        });
+        Ok(listed.page)
+    }
+
+    async fn list_storage(
+        &self,
+        ctx: &Arc<Ctx>,
+        range: &ListRange,
+    ) -> Result<ListedPage, CacheError> {
         let stage = ctx.trace.stage("storage.list");
         let now_s = self.env.clock.now().unix_s();
-        let page = self.storage.list(range, now_s, &stage).await;
-        let mut page = stage.ended(page)?;
-        // A deletion is acknowledged before its index objects are gone: what this data center deleted it does not list.
-        page.keys.retain(|listed| {
-            let name = Name { namespace: range.namespace.clone(), key: listed.key.clone() };
-            !self.edge.deleted(&name)
-        });
-        Ok(page)
+        let listed = self.storage.list(range, now_s, &stage).await;
+        Ok(stage.ended(listed)?)
     }
 }

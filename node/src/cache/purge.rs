@@ -71,8 +71,8 @@ struct Outbox {
 
 #[derive(Default)]
 struct Marks {
-    versions: IndexMap<Name, Version, FxBuildHasher>,
-    ends: VecDeque<(Timestamp, Name, Version)>,
+    versions: IndexMap<Name, (Version, Timestamp), FxBuildHasher>,
+    ends: VecDeque<(Timestamp, Name)>,
     /// When the last purge came that was forgotten before its time.
     blind: Timestamp,
 }
@@ -102,17 +102,19 @@ impl Purges {
     ) -> bool {
         let mut marks = lock(&self.marks);
         marks.forget(now);
-        asked_at <= marks.blind || marks.versions.get(name).is_some_and(|marked| *marked > version)
+        asked_at <= marks.blind
+            || marks.versions.get(name).is_some_and(|(marked, _)| *marked > version)
     }
 
     fn mark(&self, name: &Name, version: Version, now: Timestamp) {
         let mut marks = lock(&self.marks);
         marks.forget(now);
-        let newest = marks.versions.entry(name.clone()).or_insert(version);
-        *newest = version.max(*newest);
-        marks.ends.push_back((now.after(MARK_LIFE), name.clone(), version));
+        let end = now.after(MARK_LIFE);
+        let (newest, ends) = marks.versions.entry(name.clone()).or_insert((version, end));
+        (*newest, *ends) = (version.max(*newest), end.max(*ends));
+        marks.ends.push_back((end, name.clone()));
         if marks.ends.len() > MARKS_MAX
-            && let Some((end, ..)) = marks.ends.front()
+            && let Some((end, _)) = marks.ends.front()
         {
             let end = *end;
             marks.blind = end.before(MARK_LIFE);
@@ -141,9 +143,9 @@ impl Purges {
 
 impl Marks {
     fn forget(&mut self, now: Timestamp) {
-        while self.ends.front().is_some_and(|(end, _, _)| *end <= now) {
-            if let Some((_, name, version)) = self.ends.pop_front()
-                && self.versions.get(&name) == Some(&version)
+        while self.ends.front().is_some_and(|(end, _)| *end <= now) {
+            if let Some((_, name)) = self.ends.pop_front()
+                && self.versions.get(&name).is_some_and(|(_, end)| *end <= now)
             {
                 self.versions.swap_remove(&name);
             }

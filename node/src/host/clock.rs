@@ -26,29 +26,37 @@ const LOOK_EVERY_US: u64 = 1_000;
 
 impl OsClock {
     pub(super) fn new() -> Self {
-        Self { origin: Instant::now(), ahead_us: AtomicU64::new(0), look_us: AtomicU64::new(0) }
+        let clock = Self {
+            origin: Instant::now(),
+            ahead_us: AtomicU64::new(0),
+            look_us: AtomicU64::new(0),
+        };
+        // Nobody reads the clock before it knows the wall.
+        clock.now();
+        clock
     }
 
-    /// The time when so much has passed since the origin. The wall is read after that: the distance is greater by the pause
-    /// between the two, at the most.
-    fn at(&self, elapsed: Duration, wall: impl FnOnce() -> Duration) -> Timestamp {
+    /// The time, where so much has passed since the origin and the wall shows that. The wall is read before the time that has
+    /// passed: a pause between the two makes the distance smaller, which does no harm.
+    fn at(&self, elapsed: impl Fn() -> Duration, wall: impl FnOnce() -> Duration) -> Timestamp {
         let micros = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
-        let elapsed = micros(elapsed);
-        let ahead = if elapsed < self.look_us.load(Ordering::Relaxed) {
-            self.ahead_us.load(Ordering::Relaxed)
-        } else {
-            self.look_us.store(elapsed + LOOK_EVERY_US, Ordering::Relaxed);
-            let seen = micros(wall()).saturating_sub(elapsed);
-            self.ahead_us.fetch_max(seen, Ordering::Relaxed).max(seen)
-        };
-        Timestamp(elapsed.saturating_add(ahead))
+        let passed = micros(elapsed());
+        if passed < self.look_us.load(Ordering::Relaxed) {
+            return Timestamp(passed.saturating_add(self.ahead_us.load(Ordering::Relaxed)));
+        }
+        self.look_us.store(passed + LOOK_EVERY_US, Ordering::Relaxed);
+        let wall = micros(wall());
+        let passed = micros(elapsed());
+        let seen = wall.saturating_sub(passed);
+        let ahead = self.ahead_us.fetch_max(seen, Ordering::Relaxed).max(seen);
+        Timestamp(passed.saturating_add(ahead))
     }
 }
 
 impl Clock for OsClock {
     fn now(&self) -> Timestamp {
         let wall = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.at(self.origin.elapsed(), wall)
+        self.at(|| self.origin.elapsed(), wall)
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<()> {
@@ -62,13 +70,33 @@ mod tests {
 
     #[test]
     fn it_follows_the_wall_forwards_and_never_backwards() {
-        let clock = OsClock::new();
+        let clock = OsClock {
+            origin: Instant::now(),
+            ahead_us: AtomicU64::new(0),
+            look_us: AtomicU64::new(0),
+        };
         let at = |wall, elapsed| {
-            clock.at(Duration::from_secs(elapsed), || Duration::from_secs(wall)).unix_s()
+            clock.at(|| Duration::from_secs(elapsed), || Duration::from_secs(wall)).unix_s()
         };
         assert_eq!(at(1_000, 0), 1_000);
         assert_eq!(at(1_010, 10), 1_010);
         assert_eq!(at(500, 20), 1_020, "set back: on at its own pace");
         assert_eq!(at(2_000, 30), 2_000, "set forward: followed");
+    }
+
+    #[test]
+    fn a_pause_while_it_looks_at_the_wall_does_not_put_it_ahead() {
+        let clock = OsClock {
+            origin: Instant::now(),
+            ahead_us: AtomicU64::new(0),
+            look_us: AtomicU64::new(0),
+        };
+        // A minute passes between two readings.
+        let readings = std::cell::Cell::new(0);
+        let elapsed = || {
+            readings.set(readings.get() + 1);
+            Duration::from_secs(if readings.get() == 1 { 0 } else { 60 })
+        };
+        assert!(clock.at(elapsed, || Duration::from_secs(1_000)).unix_s() <= 1_060);
     }
 }

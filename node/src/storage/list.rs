@@ -61,6 +61,15 @@ struct Said {
     up_to: Option<Arc<str>>,
 }
 
+/// A page as the stores have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedPage {
+    /// The page.
+    pub page: Page,
+    /// Whether it is what one of two stores said while the other did not answer.
+    pub alone: bool,
+}
+
 impl Storage {
     /// Lists keys from all stores at once.
     ///
@@ -71,7 +80,7 @@ impl Storage {
         range: &ListRange,
         now_s: u64,
         stage: &Stage,
-    ) -> Result<Page, StorageError> {
+    ) -> Result<ListedPage, StorageError> {
         let said = match self.stores() {
             1 => vec![self.names(0, range).await.map_err(|_| StorageError::Unavailable)?],
             _ => {
@@ -81,6 +90,10 @@ impl Storage {
                 };
                 match (one, other) {
                     (Ok(one), Ok(other)) => vec![one, other],
+                    // A store that was not asked for want of a place is not one that is away.
+                    (Ok(_), Err(StoreError::Busy)) | (Err(StoreError::Busy), Ok(_)) => {
+                        return Err(StorageError::Unavailable);
+                    }
                     (Ok(said), Err(_)) if alone(0) => vec![said],
                     (Err(_), Ok(said)) if alone(1) => vec![said],
                     _ => return Err(StorageError::Unavailable),
@@ -118,7 +131,7 @@ impl Storage {
                 keys.extend(listed?);
             }
         }
-        Ok(Page { keys, next })
+        Ok(ListedPage { page: Page { keys, next }, alone: said.len() < self.stores() })
     }
 
     /// What a listing says of a key: what the index says, or where that is not sure or not enough, the value object.

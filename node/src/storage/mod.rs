@@ -21,7 +21,7 @@ use bytes::Bytes;
 pub use crawler::{Crawled, STEP_KEYS};
 pub use layout::objects_of;
 pub(crate) use layout::{from_object, to_object, unhex};
-pub use list::{ListRange, Listed, Page};
+pub use list::{ListRange, Listed, ListedPage, Page};
 pub use object_store::{ObjectStore, StoreError, StoredObject, Written};
 pub use plain::PlainStore;
 pub use probe::{Lack, probe};

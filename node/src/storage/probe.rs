@@ -57,6 +57,9 @@ pub async fn probe(store: &S3Client, drawn: u64) -> Result<Vec<Lack>, StoreError
     found
 }
 
+/// What a request depends on.
+type Condition = Option<(http::HeaderName, HeaderValue)>;
+
 struct Probe<'a> {
     store: &'a S3Client,
     object: &'a str,
@@ -66,11 +69,18 @@ impl Probe<'_> {
     async fn look(&self) -> Result<Vec<Lack>, StoreError> {
         let mut lacks = Vec::new();
         let any = || Some((IF_NONE_MATCH, HeaderValue::from_static("*")));
-        let first = self.ask(Method::PUT, any(), "1").await?;
-        if first.status() != StatusCode::OK {
+        if self.ask(Method::PUT, any(), "1").await?.status() != StatusCode::OK {
             return Err(StoreError::Failed);
         }
-        if self.ask(Method::PUT, any(), "2").await?.status() == StatusCode::OK {
+        match self.look_closer(any(), &mut lacks).await {
+            // What has been found out by then is found out.
+            Err(_) if !lacks.is_empty() => Ok(lacks),
+            looked => looked.map(|()| lacks),
+        }
+    }
+
+    async fn look_closer(&self, any: Condition, lacks: &mut Vec<Lack>) -> Result<(), StoreError> {
+        if self.ask(Method::PUT, any, "2").await?.status() == StatusCode::OK {
             lacks.push(CREATES);
         }
         let other = Some((IF_MATCH, NO_TAG));
@@ -93,21 +103,39 @@ impl Probe<'_> {
             lacks.push(LISTS);
         }
         match self.ask(Method::DELETE, other, "").await?.status() {
-            StatusCode::PRECONDITION_FAILED => {}
+            StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT => {}
             removed if removed.is_success() => lacks.push(REMOVES),
             _ => lacks.push(KEEPS),
         }
-        Ok(lacks)
+        Ok(())
     }
 
+    /// Asks; once more where the store was overburdened or broken in that moment, which says nothing of what it can do.
     async fn ask(
         &self,
         method: Method,
-        condition: Option<(http::HeaderName, HeaderValue)>,
+        condition: Condition,
         body: &'static str,
     ) -> Result<Response<Bytes>, StoreError> {
-        let mut request = Request::builder().method(&method).uri(self.store.path(self.object));
-        if method == Method::PUT {
+        for _ in 0..2 {
+            let answer = self.ask_once(&method, condition.clone(), body).await?;
+            let status = answer.status();
+            let passing = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
+            if !passing || status == StatusCode::NOT_IMPLEMENTED {
+                return Ok(answer);
+            }
+        }
+        Err(StoreError::Failed)
+    }
+
+    async fn ask_once(
+        &self,
+        method: &Method,
+        condition: Condition,
+        body: &'static str,
+    ) -> Result<Response<Bytes>, StoreError> {
+        let mut request = Request::builder().method(method).uri(self.store.path(self.object));
+        if *method == Method::PUT {
             request = request.header(VERSION, "probe");
         }
         if let Some((name, value)) = condition {

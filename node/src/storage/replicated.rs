@@ -169,11 +169,14 @@ impl Storage {
         let (this, name) = (self.clone(), name.clone());
         Ok(WriteAnswer {
             rest: Box::pin(async move {
-                this.tidy(taken, &name, (written, &state), trace).await;
-                match rest.await {
-                    Ok(written) => this.tidy(open, &name, (written, &state), trace).await,
-                    Err(_) => this.catch_up(open, &name).await,
-                }
+                // At once: the slower write may have a place that others wait for.
+                let slower = async {
+                    match rest.await {
+                        Ok(written) => this.tidy(open, &name, (written, &state), trace).await,
+                        Err(_) => this.catch_up(open, &name).await,
+                    }
+                };
+                join(this.tidy(taken, &name, (written, &state), trace), slower).await;
             }),
         })
     }
@@ -201,25 +204,28 @@ impl Storage {
     /// Writes the value object and, beside it, the index object: a key that is acknowledged can be listed.
     fn put(&self, store: usize, name: &Name, state: &Found, trace: TraceContext) -> Rest {
         let (object, content) = (layout::value_object(name), layout::to_object(state));
-        let put = self.stores[store].store.put(&object, content, trace);
-        let put = self.ask((store, "put"), &name.namespace, put);
-        match state {
-            Found::Value(sealed) => {
-                let index = self.put_index(store, name, sealed, trace);
-                // What fails of the index a listing finds out, and the crawler mends.
-                Box::pin(async move { join(put, index).await.0 })
-            }
-            Found::Absent(_) => Box::pin(put),
+        let mut put = self.stores[store].store.put(&object, content, trace);
+        if let Found::Value(sealed) = state {
+            let index = self.index_put(store, name, sealed, trace);
+            // What fails of the index a listing finds out, and the crawler mends.
+            put = Box::pin(async move { join(put, index).await.0 });
         }
+        Box::pin(self.ask((store, "put"), &name.namespace, put))
     }
 
-    pub(super) fn put_index(
+    /// Writes a key's index object, for nobody who waits for it.
+    pub(super) async fn put_index(
         &self,
         store: usize,
         name: &Name,
         sealed: &Sealed,
         trace: TraceContext,
-    ) -> Rest {
+    ) -> Result<Written, StoreError> {
+        let put = self.index_put(store, name, sealed, trace);
+        self.ask((store, "put"), &self.nobody, put).await
+    }
+
+    fn index_put(&self, store: usize, name: &Name, sealed: &Sealed, trace: TraceContext) -> Rest {
         let content = StoredObject {
             version: sealed.version,
             meta: String::new(),
@@ -472,8 +478,9 @@ impl Storage {
 
     /// Makes a store's index say what its value object says.
     pub(super) async fn mend_index(&self, store: usize, name: &Name, trace: TraceContext) {
-        let get = self.stores[store].store.get(&layout::value_object(name), trace).await;
-        let Ok(state) = state_of(get) else { return };
+        let get = self.stores[store].store.get(&layout::value_object(name), trace);
+        let get = self.ask((store, "get"), &self.nobody, get);
+        let Ok(state) = state_of(get.await) else { return };
         if let Found::Value(sealed) = &state
             && self.put_index(store, name, sealed, trace).await.is_err()
         {
@@ -485,18 +492,16 @@ impl Storage {
     /// Removes all index objects of a key in a store but the one that its state has, and but those of newer writes, which may
     /// be under way.
     async fn keep_index(&self, store: usize, name: &Name, state: &Found) {
-        let store = &self.stores[store].store;
         let keep = match state {
             Found::Value(sealed) => Some(layout::index_object(name, sealed)),
             Found::Absent(_) => None,
         };
-        let Ok(present) = store.list(&layout::index_prefix(name), "", INDEX_OBJECTS_MAX).await
-        else {
-            return;
-        };
+        let list =
+            self.stores[store].store.list(&layout::index_prefix(name), "", INDEX_OBJECTS_MAX);
+        let Ok(present) = self.ask((store, "list"), &self.nobody, list).await else { return };
         let left_over = present.iter().filter(|object| Some(*object) != keep.as_ref());
         let up_to = state.version();
-        join_all(left_over.map(|object| store.delete(object, up_to))).await;
+        join_all(left_over.map(|object| self.ask_delete(store, object, up_to))).await;
     }
 }
 

@@ -105,17 +105,36 @@ async fn metadata_and_pages_come_through_an_owner_as_they_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_an_owner_is_gone_the_next_one_lists() {
+async fn where_an_owner_is_gone_the_stores_are_asked() {
     let world = World::settled(&Plan::several()).await;
     world.at("EUE").put("a1", "v").await;
     world.wait(61).await;
     world.fault(Fault::down(&world.regional("OC", "a")));
+    world.forget();
     assert_eq!(listed(world.at("EDGE1"), "a").await, ["a1"]);
-    for tier in ["REG1", "REG2", "UP1", "UP2"] {
-        world.fault(Fault::down(tier));
+    assert_eq!(lists_of_stores(&world.sent()), 2, "each store once");
+    for store in ["store-a", "store-b"] {
+        world.fault(Fault::down(store));
     }
     world.wait(61).await;
     let path = format!("/{NAMESPACE}/keys?prefix=a");
     let answer = world.at("EDGE1").rest(Method::GET, &path, "").await;
     assert_eq!((answer.status.as_u16(), answer.code()), (503, 10001), "as for a value");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_deleted_here_and_written_elsewhere_is_listed_again() {
+    let world = World::settled(&Plan::several()).await;
+    let owner = world.regional("OC", "a");
+    for here in ["EDGE1", owner.as_str()] {
+        world.at("EUE").put("a1", "v").await;
+        world.wait(61).await;
+        world.at(here).delete("a1").await;
+        world.wait(1).await;
+        world.at("EUE").put("a1", "v").await;
+        world.wait(61).await;
+        for reader in [here, "EDGE2"] {
+            assert_eq!(listed(world.at(reader), "a").await, ["a1"], "{reader}, after {here}");
+        }
+    }
 }
