@@ -5,6 +5,7 @@
 
 mod crawler;
 mod health;
+mod index;
 mod layout;
 mod list;
 mod object_store;

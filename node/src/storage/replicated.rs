@@ -10,19 +10,16 @@ use super::health::{Health, RECOVERY};
 use super::layout;
 use super::object_store::{ObjectStore, StoreError, StoredObject, Written};
 use super::queue::Behind;
-use super::{Found, Repaired, Sealed, StorageError};
+use super::{Found, Repaired, StorageError};
 use crate::admission::{Busy, Gate, RetryBudget};
 use crate::env::{BoxFuture, NodeEnv, Timestamp};
 use crate::ids::{Name, Namespace, Version};
 use crate::telemetry::trace::Attribute;
 use crate::telemetry::{Metrics, Stage, TraceContext};
 
-/// A key has one index object; more are left behind by changes of its expiration, a few at the most.
-const INDEX_OBJECTS_MAX: usize = 16;
-
 /// One store and what this node knows of it.
-struct Replica {
-    store: Arc<dyn ObjectStore>,
+pub(super) struct Replica {
+    pub(super) store: Arc<dyn ObjectStore>,
     gate: Gate,
     health: Health,
     behind: Behind,
@@ -31,14 +28,14 @@ struct Replica {
 /// One or two stores as one.
 #[derive(Clone)]
 pub struct Storage {
-    stores: Arc<[Replica]>,
+    pub(super) stores: Arc<[Replica]>,
     /// From when on one store alone is believed, in microseconds since 1970.
     settled_us: Arc<AtomicU64>,
     /// Until then one store is not even believed where the other does not answer.
     alone_from: Timestamp,
     retries: Arc<RetryBudget>,
     /// Whose work that is which no customer waits for.
-    nobody: Namespace,
+    pub(super) nobody: Namespace,
     pub(super) env: NodeEnv,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -60,7 +57,7 @@ pub struct WriteAnswer {
 }
 
 type Copy = Result<Found, StoreError>;
-type Rest = BoxFuture<Result<Written, StoreError>>;
+pub(super) type Rest = BoxFuture<Result<Written, StoreError>>;
 
 /// What one store said.
 struct Said {
@@ -213,27 +210,6 @@ impl Storage {
         Box::pin(self.ask((store, "put"), &name.namespace, put))
     }
 
-    /// Writes a key's index object, for nobody who waits for it.
-    pub(super) async fn put_index(
-        &self,
-        store: usize,
-        name: &Name,
-        sealed: &Sealed,
-        trace: TraceContext,
-    ) -> Result<Written, StoreError> {
-        let put = self.index_put(store, name, sealed, trace);
-        self.ask((store, "put"), &self.nobody, put).await
-    }
-
-    fn index_put(&self, store: usize, name: &Name, sealed: &Sealed, trace: TraceContext) -> Rest {
-        let content = StoredObject {
-            version: sealed.version,
-            meta: String::new(),
-            body: bytes::Bytes::new(),
-        };
-        self.stores[store].store.put(&layout::index_object(name, sealed), content, trace)
-    }
-
     /// The crawler has been through all keys: from now on one store alone is believed.
     pub(super) fn settled(&self, now: Timestamp) {
         self.settled_us.fetch_min(now.0, Ordering::Relaxed);
@@ -265,7 +241,7 @@ impl Storage {
 
     /// Asks a store for a customer, unless it is known to be down or has no place for the call, and takes note of how that
     /// went.
-    fn ask<T: Send + 'static>(
+    pub(super) fn ask<T: Send + 'static>(
         &self,
         (store, operation): (usize, &'static str),
         customer: &Namespace,
@@ -460,53 +436,10 @@ impl Storage {
         let delete = self.stores[store].store.delete(object, up_to);
         self.ask((store, "delete"), &self.nobody, delete).await
     }
-
-    /// Removes the index objects that a write left behind: those of the values before it, or, where a newer write had won,
-    /// its own.
-    async fn tidy(
-        &self,
-        store: usize,
-        name: &Name,
-        (written, state): (Written, &Found),
-        trace: TraceContext,
-    ) {
-        match written {
-            Written::Stored => self.keep_index(store, name, state).await,
-            Written::NotNewer => self.mend_index(store, name, trace).await,
-        }
-    }
-
-    /// Makes a store's index say what its value object says.
-    pub(super) async fn mend_index(&self, store: usize, name: &Name, trace: TraceContext) {
-        let get = self.stores[store].store.get(&layout::value_object(name), trace);
-        let get = self.ask((store, "get"), &self.nobody, get);
-        let Ok(state) = state_of(get.await) else { return };
-        if let Found::Value(sealed) = &state
-            && self.put_index(store, name, sealed, trace).await.is_err()
-        {
-            return;
-        }
-        self.keep_index(store, name, &state).await;
-    }
-
-    /// Removes all index objects of a key in a store but the one that its state has, and but those of newer writes, which may
-    /// be under way.
-    async fn keep_index(&self, store: usize, name: &Name, state: &Found) {
-        let keep = match state {
-            Found::Value(sealed) => Some(layout::index_object(name, sealed)),
-            Found::Absent(_) => None,
-        };
-        let list =
-            self.stores[store].store.list(&layout::index_prefix(name), "", INDEX_OBJECTS_MAX);
-        let Ok(present) = self.ask((store, "list"), &self.nobody, list).await else { return };
-        let left_over = present.iter().filter(|object| Some(*object) != keep.as_ref());
-        let up_to = state.version();
-        join_all(left_over.map(|object| self.ask_delete(store, object, up_to))).await;
-    }
 }
 
 /// What a store's answer says of a key.
-fn state_of(answer: Result<Option<StoredObject>, StoreError>) -> Copy {
+pub(super) fn state_of(answer: Result<Option<StoredObject>, StoreError>) -> Copy {
     match answer? {
         Some(object) => layout::from_object(object),
         None => Ok(Found::Absent(Version::ZERO)),
