@@ -246,6 +246,12 @@ mod tests {
         gate.enter(env, &customer(name)).now_or_never().unwrap().unwrap()
     }
 
+    /// Every place, taken by two customers.
+    fn all_places(gate: &Gate, env: &NodeEnv) -> Vec<Turn> {
+        let customer = |at| if at % 2 == 0 { "x" } else { "y" };
+        (0..CALLS_MAX).map(|at| begin(gate, env, customer(at))).collect()
+    }
+
     #[test]
     fn one_customer_never_has_more_than_half() {
         let (gate, env) = gate();
@@ -258,9 +264,7 @@ mod tests {
     #[test]
     fn customers_who_wait_take_turns_whatever_one_of_them_has_waiting() {
         let (gate, env) = gate();
-        let mut busy: Vec<Turn> = (0..CALLS_MAX)
-            .map(|at| begin(&gate, &env, if at % 2 == 0 { "x" } else { "y" }))
-            .collect();
+        let mut busy = all_places(&gate, &env);
         let (a, b) = (customer("a"), customer("b"));
         let mut waiting = Vec::new();
         for name in [&a, &a, &a, &a, &b] {
@@ -287,9 +291,7 @@ mod tests {
     #[test]
     fn who_gives_up_waiting_takes_nobodys_place() {
         let (gate, env) = gate();
-        let mut busy: Vec<Turn> = (0..CALLS_MAX)
-            .map(|at| begin(&gate, &env, if at % 2 == 0 { "x" } else { "y" }))
-            .collect();
+        let mut busy = all_places(&gate, &env);
         let a = customer("a");
         let mut gives_up = Box::pin(gate.enter(&env, &a));
         assert!((&mut gives_up).now_or_never().is_none());
@@ -299,18 +301,14 @@ mod tests {
         busy.pop();
         assert!(stays.now_or_never().is_some());
         busy.clear();
-        let all: Vec<Turn> = (0..CALLS_MAX)
-            .map(|at| begin(&gate, &env, if at % 2 == 0 { "x" } else { "y" }))
-            .collect();
+        let all = all_places(&gate, &env);
         assert_eq!(all.len(), CALLS_MAX, "every place came back");
     }
 
     #[test]
     fn a_customer_all_of_whose_calls_gave_up_holds_nobody_up() {
         let (gate, env) = gate();
-        let mut busy: Vec<Turn> = (0..CALLS_MAX)
-            .map(|at| begin(&gate, &env, if at % 2 == 0 { "x" } else { "y" }))
-            .collect();
+        let mut busy = all_places(&gate, &env);
         let (a, b) = (customer("a"), customer("b"));
         for _ in 0..3 {
             let mut gives_up = Box::pin(gate.enter(&env, &b));
