@@ -47,11 +47,13 @@ impl HyperNetwork {
         self.routes.insert((peer, listener), Route::Embedded(service));
     }
 
-    /// Connections to a store that wait for its next request.
+    /// Open connections to a store that wait for its next request.
     #[cfg(test)]
     fn kept(&self, store: &Peer) -> usize {
         match self.routes.get(&(store.clone(), Listener::Store)) {
-            Some(Route::Remote(remote)) => remote.lock().len(),
+            Some(Route::Remote(remote)) => {
+                remote.lock().iter().filter(|connection| !connection.is_closed()).count()
+            }
             _ => 0,
         }
     }

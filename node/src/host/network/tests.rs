@@ -25,6 +25,13 @@ async fn read(stream: &mut TcpStream) -> String {
     String::from_utf8(bytes[..count].to_vec()).unwrap()
 }
 
+/// Comes back once so many open connections wait for the next request.
+async fn until_kept(network: &HyperNetwork, count: usize) {
+    while network.kept(&Peer::from("store-a")) != count {
+        tokio::task::yield_now().await;
+    }
+}
+
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
 
 #[tokio::test]
@@ -44,9 +51,7 @@ async fn one_connection_serves_request_after_request() {
             let response = call(&network, "x").await.unwrap();
             assert_eq!((response.status(), &response.body()[..]), (StatusCode::OK, &b"hi"[..]));
             // The connection is put back by a task of its own.
-            while network.kept(&Peer::from("store-a")) == 0 {
-                tokio::task::yield_now().await;
-            }
+            until_kept(&network, 1).await;
         }
     };
     // The server's end stays open until the client is done.
@@ -62,11 +67,16 @@ async fn a_connection_that_the_peer_closed_is_replaced() {
             let (mut stream, _) = socket.accept().await.unwrap();
             read(&mut stream).await;
             stream.write_all(OK).await.unwrap();
+            until_kept(&network, 1).await;
         }
     };
     let client = async {
         call(&network, "x").await.unwrap();
+        until_kept(&network, 1).await;
+        // A close that nobody has seen yet loses what is sent into it: that is `Reset`, and the caller's to judge.
+        until_kept(&network, 0).await;
         call(&network, "y").await.unwrap();
+        until_kept(&network, 1).await;
     };
     futures_util::future::join(server, client).await;
 }
