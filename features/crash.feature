@@ -18,3 +18,12 @@ Feature: Crash and restart of a node
     Then the share of failed requests stays below 0.5 %
     When 5 minutes pass
     Then no request fails
+
+  Scenario: customers of a node that stands still wait in vain, and are served again when it goes on
+    When data center "SYD" stands still
+    And 1 minute passes
+    # Who came less than ten seconds before it goes on is answered then: the other five sixths of the minute are not.
+    Then the share of failed requests in data center "SYD" is above 80 %
+    When data center "SYD" goes on
+    And 3 minutes pass
+    Then the share of failed requests stays below 0.5 %

@@ -69,6 +69,10 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
     /// Completes `duration` from now. May round up to the next millisecond.
     fn sleep(&self, duration: Duration) -> BoxFuture<()>;
+    /// What the rest of the world takes for now: for signatures towards those who take no part in a replay.
+    fn wall(&self) -> Timestamp {
+        self.now()
+    }
 }
 
 /// What of a peer is called: each is a socket of its own.

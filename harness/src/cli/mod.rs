@@ -1,6 +1,7 @@
 //! The command line. Data goes to standard output, everything else to standard error.
 
 mod check;
+mod clean;
 mod dashboards;
 mod export;
 mod judge;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::exit::Exit;
 use crate::feature::{Library, Selection};
+use crate::lab::Kind;
 use crate::runs;
 use crate::spec::Scenario;
 use crate::spec::problem::Problem;
@@ -59,10 +61,18 @@ enum Command {
         #[command(subcommand)]
         command: dashboards::Command,
     },
+    /// Removes what labs left behind that were killed: containers, networks, unfinished runs
+    Clean {
+        /// Also what belongs to labs that are running
+        #[arg(long)]
+        all: bool,
+    },
     /// One run, in this process
     #[command(hide = true)]
     LabRun {
         spec: PathBuf,
+        #[arg(long, value_enum)]
+        on: Kind,
         #[arg(long)]
         seed: u64,
         #[arg(long)]
@@ -98,8 +108,8 @@ pub fn main() -> Exit {
             return if error.use_stderr() { Exit::Specification } else { Exit::Pass };
         }
     };
-    if let Command::LabRun { spec, seed, hash, out } = &cli.command {
-        return match runs::lab_run(spec, *seed, hash, out) {
+    if let Command::LabRun { spec, on, seed, hash, out } = &cli.command {
+        return match runs::lab_run(*on, (spec, *seed), hash, out) {
             Ok(()) => Exit::Pass,
             Err(error) => complain(&error, Exit::Environment),
         };
@@ -118,6 +128,7 @@ pub fn main() -> Exit {
         Command::Steps => list::steps(),
         Command::Run(run) => run::run(&root, &run),
         Command::Judge { dir, junit } => judge::judge(&root, &dir, junit.as_deref()),
+        Command::Clean { all } => clean::clean(&root, all),
         Command::Dashboards { command } => dashboards::dashboards(&root, &command),
         Command::LabRun { .. } | Command::Export { .. } => Exit::Pass,
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Chosen, out, scenarios};
 use crate::exit::Exit;
+use crate::lab::Kind;
 use crate::runs;
 use crate::spec::expectation::Check;
 use crate::spec::{Scenario, time};
@@ -16,7 +17,7 @@ pub(super) fn plan(root: &Path, chosen: &Chosen) -> Exit {
     for scenario in &scenarios {
         out(&text(scenario));
     }
-    let runs = runs::distinct(&scenarios, 1, "");
+    let runs = runs::distinct(&scenarios, Kind::Simulated, 1, "");
     let seconds: f64 =
         runs.iter().map(|run| run.spec.end.since(run.spec.start).as_secs_f64()).sum();
     let requests: f64 = runs

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Chosen, complain, err, out, scenarios};
 use crate::exit::Exit;
 use crate::judge::Judge;
+use crate::lab::Kind;
 use crate::recording::Recording;
 use crate::report::junit::{Junit, Source};
 use crate::report::{self, Watcher};
@@ -21,6 +22,9 @@ pub(super) struct Run {
     /// All chance comes from it
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Where: containers take the scenarios that say how fast they run there, one at a time, always anew
+    #[arg(long, value_enum, default_value_t)]
+    on: Kind,
     /// How many runs at once; 0 means as many as the machine has cores
     #[arg(long, default_value_t = 0)]
     jobs: usize,
@@ -56,13 +60,8 @@ pub(super) fn written(junit: &Junit, to: Option<&Path>) -> Exit {
 
 fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
     let watch = Stopwatch::start();
-    let scenarios = match scenarios(root, &args.chosen) {
-        Ok(mut scenarios) => {
-            for scenario in &mut scenarios {
-                scenario.spec.stores = args.stores;
-            }
-            scenarios
-        }
+    let scenarios = match chosen(root, args) {
+        Ok(scenarios) => scenarios,
         Err(exit) => {
             junit.nothing_judged("specification", "the specification is wrong: `relapse check`");
             return exit;
@@ -76,15 +75,20 @@ fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
             return complain(&said, Exit::Environment);
         }
     };
-    let runs = runs::distinct(&scenarios, args.seed, &binary);
+    let runs = runs::distinct(&scenarios, args.on, args.seed, &binary);
     let frame = frame(args);
     let (these, those) = (counted(scenarios.len(), "scenario"), counted(runs.len(), "run"));
     out(&format!("relapse: {these} in {those}; {frame}"));
 
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = match args.on {
+        // Two labs of containers would share the machine, and each would be measured as half of it.
+        Kind::Containers => 1,
+        Kind::Simulated => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    };
     let jobs = if args.jobs == 0 { cores } else { args.jobs };
     let store = Store::of(root);
-    let plan = Plan { runs: &runs, jobs, again: args.no_cache, store: &store };
+    let again = args.no_cache || args.on == Kind::Containers;
+    let plan = Plan { runs: &runs, jobs, again, store: &store };
     let mut watcher = Watcher::new(&runs);
     let mut costs = vec![Err("it was interrupted".to_owned()); runs.len()];
     let mut exit = runs::execute(&plan, |event| {
@@ -126,6 +130,22 @@ fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
     exit
 }
 
+/// The scenarios that are to be run, as the lab is to run them.
+fn chosen(root: &Path, args: &Run) -> Result<Vec<Scenario>, Exit> {
+    let mut scenarios = scenarios(root, &args.chosen)?;
+    if args.on == Kind::Containers {
+        scenarios.retain(|scenario| scenario.spec.speed.is_some());
+        if scenarios.is_empty() {
+            let said = "none of these scenarios says how fast containers run it";
+            return Err(complain(said, Exit::Specification));
+        }
+    }
+    for scenario in &mut scenarios {
+        scenario.spec.stores = args.stores;
+    }
+    Ok(scenarios)
+}
+
 fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
@@ -136,6 +156,9 @@ fn frame(args: &Run) -> String {
     again.extend(args.chosen.ids.iter().cloned());
     if let Some(tags) = &args.chosen.tags {
         again.push(format!("--tags \"{tags}\""));
+    }
+    if args.on == Kind::Containers {
+        again.push("--on containers".to_owned());
     }
     if args.stores == StoresSpeak::S3 {
         again.push("--stores s3".to_owned());

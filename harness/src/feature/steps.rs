@@ -35,6 +35,11 @@ fn requests_a_second(world: &mut World, number: f64) {
     world.requests_per_s(number);
 }
 
+#[given(expr = "containers run it {int} time(s) as fast")]
+fn containers_run_it(world: &mut World, speed: u32) {
+    world.speed(speed);
+}
+
 #[given(expr = "store {dc} is the only one that is configured")]
 fn only_store(world: &mut World, store: Quoted) {
     world.only_store(&store.0);
@@ -117,6 +122,16 @@ fn crashes(world: &mut World, dc: Quoted) {
 #[when(expr = "data center {dc} is started again")]
 fn started_again(world: &mut World, dc: Quoted) {
     world.start_again(&dc.0);
+}
+
+#[when(expr = "data center {dc} stands still")]
+fn stands_still(world: &mut World, dc: Quoted) {
+    world.pause(&dc.0, true);
+}
+
+#[when(expr = "data center {dc} goes on")]
+fn goes_on(world: &mut World, dc: Quoted) {
+    world.pause(&dc.0, false);
 }
 
 #[when(expr = "these faults act for {duration}:")]

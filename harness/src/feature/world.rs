@@ -15,6 +15,11 @@ use crate::spec::time::{self, IncidentTime};
 use crate::spec::topology::Topology;
 use crate::spec::{Action, Planned, Spec, StoresSpeak};
 
+/// In containers an incident runs at most so many times as fast as the wall clock.
+const SPEED_MAX: u32 = 10;
+/// And lasts at most so long.
+const SLICE_MAX: Duration = Duration::from_hours(1);
+
 /// What the steps of one scenario have said so far.
 #[derive(Debug, Default, cucumber::World)]
 pub(super) struct World {
@@ -28,6 +33,7 @@ pub(super) struct World {
     noise: bool,
     build: Option<Build>,
     builds: BTreeMap<Dc, Build>,
+    speed: Option<u32>,
     start: Option<IncidentTime>,
     now: Option<IncidentTime>,
     pub(super) block_from: Option<IncidentTime>,
@@ -154,6 +160,17 @@ impl World {
         self.report(problem.did_you_mean(name, known.iter().map(String::as_str)));
     }
 
+    pub(super) fn speed(&mut self, speed: u32) {
+        if (1..=SPEED_MAX).contains(&speed) {
+            self.speed = Some(speed);
+        } else {
+            let problem = self.problem(format!("containers cannot run {speed} times as fast"));
+            self.report(
+                problem.hint(format!("1 to {SPEED_MAX}: beyond, what is measured is the machine")),
+            );
+        }
+    }
+
     pub(super) fn build_everywhere(&mut self, name: &str) {
         self.build = self.known_build(name);
     }
@@ -251,6 +268,12 @@ impl World {
         }
     }
 
+    pub(super) fn pause(&mut self, dc: &str, on: bool) {
+        for dc in self.known_dcs(&[dc.to_owned()]) {
+            self.act(if on { Action::Pause { dc } } else { Action::Resume { dc } });
+        }
+    }
+
     pub(super) fn start_again(&mut self, dc: &str) {
         for dc in self.known_dcs(&[dc.to_owned()]) {
             self.act(Action::Start { dc });
@@ -321,6 +344,11 @@ impl World {
             let problem = self.problem("no time passes in this scenario");
             self.report(problem.hint("add: When 10 minutes pass"));
         }
+        if self.speed.is_some() && end.since(start) > SLICE_MAX {
+            let minutes = end.since(start).as_secs() / 60;
+            let problem = self.problem(format!("{minutes} minutes are too long for containers"));
+            self.report(problem.hint("a slice has at most 60 minutes: begin later or end earlier"));
+        }
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
@@ -334,6 +362,7 @@ impl World {
             end,
             timeline: self.timeline.into_iter().map(|(planned, _)| planned).collect(),
             rules: self.catalog.rules.clone(),
+            speed: self.speed,
         };
         Ok((spec, self.expectations))
     }
@@ -456,6 +485,8 @@ fn out_of_order(action: &Action, down: &mut BTreeMap<String, bool>) -> Option<St
         Action::Return { dc } => (format!("service {dc}"), false, "in service"),
         Action::Crash { dc } => (format!("node {dc}"), true, "down"),
         Action::Start { dc } => (format!("node {dc}"), false, "up"),
+        Action::Pause { dc } => (format!("pace {dc}"), true, "standing still"),
+        Action::Resume { dc } => (format!("pace {dc}"), false, "going on"),
         _ => return None,
     };
     let was_down = down.insert(key, goes_down).unwrap_or(false);

@@ -1,16 +1,27 @@
 //! Labs: where a specification becomes a recording.
 //!
-//! * [`sim`]: the simulated lab.
+//! * [`world`]: what all labs have in common, and what a lab must bring; [`sim`]: the simulated lab; [`containers`]: that of
+//!   containers.
+//! * [`wire`]: links between all members, and faults; [`customers`]: traffic, and [`truth`], what it saw; [`noise`]: background
+//!   errors; [`doors`]: clock, chance, tasks and telemetry of whatever runs in this process.
 //! * [`monitor`]: the lab's own Prometheus; [`intake`]: where lines, reports and spans arrive. The same in every lab.
 //! * [`cost`]: what monitoring costs.
 //!
 //! A [`Lab`] is synchronous and owns its runtime. [`drive`] is the same for every lab: it lets time pass and applies the
 //! timeline. Nothing but a spec goes in and nothing but a recording comes out.
 
+pub mod containers;
 pub mod cost;
+mod customers;
+mod data;
+mod doors;
 pub mod intake;
 pub mod monitor;
+mod noise;
 pub mod sim;
+mod truth;
+mod wire;
+mod world;
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,6 +33,34 @@ use crate::spec::{Action, Spec};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The labs there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// In this process, in virtual time.
+    #[default]
+    Simulated,
+    /// In containers, in real time.
+    Containers,
+}
+
+impl Kind {
+    /// Its name, as a command line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Simulated => "simulated",
+            Self::Containers => "containers",
+        }
+    }
+
+    /// A lab of this kind, for a run.
+    pub fn lab(self, seed: u64, run: &str) -> Box<dyn Lab> {
+        match self {
+            Self::Simulated => sim::lab(seed),
+            Self::Containers => containers::lab(seed, run),
+        }
+    }
 }
 
 /// Ties an action to its witness.
@@ -46,6 +85,28 @@ pub enum LabError {
     /// The lab has not been started.
     #[error("the lab has not been started")]
     NotStarted,
+    /// No Docker engine answers: start one.
+    #[error(
+        "no Docker engine answers: {0}\n    start one (on Debian: `.ci/engine --install`), or leave out `--on containers`"
+    )]
+    NoEngine(String),
+    /// An image is not here and cannot be pulled: build it, or name another.
+    #[error(
+        "image {0} is not here and cannot be pulled: {1}\n    `.ci/images` builds what tests need"
+    )]
+    Image(String, String),
+    /// The engine refuses something: the message is its own.
+    #[error("{0}")]
+    Engine(String),
+    /// A node or a store does not do what it should: the message is its own.
+    #[error("{0}: {1}")]
+    Host(String, String),
+    /// A link's socket cannot be opened.
+    #[error("a link {0} cannot be opened: {1}")]
+    Link(String, std::io::Error),
+    /// Containers took longer to start than was given them.
+    #[error("this machine is too slow or too busy: containers were not ready after {0:?}")]
+    Slow(Duration),
     /// The recording cannot be written: look at the disk.
     #[error("the recording cannot be written to {0}: {1}")]
     Write(String, std::io::Error),
@@ -104,15 +165,15 @@ pub fn drive(
     lab.finish()
 }
 
-/// Runs a spec in the simulated lab and writes its recording; returns its size and the last progress.
-pub fn run_simulated(
-    spec: &Spec,
-    seed: u64,
+/// Runs a spec in a lab and writes its recording; returns its size and the last progress.
+pub fn run(
+    lab: Box<dyn Lab>,
+    (spec, seed): (&Spec, u64),
     folder: &Path,
     mut report: impl FnMut(Progress),
 ) -> Result<(u64, Progress), LabError> {
     let mut last = Progress::default();
-    let recording = drive(Box::new(sim::Simulated::new(seed)), spec, |progress| {
+    let recording = drive(lab, spec, |progress| {
         last = progress;
         report(progress);
     })?;

@@ -1,8 +1,9 @@
 //! What depends on this execution alone: beside a recording, never in it.
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use kv_node::env::Timestamp;
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -87,6 +88,16 @@ pub fn commit() -> String {
         .filter(|output| output.status.success())
         .and_then(|output| String::from_utf8(output.stdout).ok())
         .map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
+}
+
+/// The wall clock, in microseconds since 1970: what processes of one machine have in common.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where the wall clock is in an incident is not part of it"
+)]
+pub fn wall() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// The machine's name.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::about::{self, About, Stopwatch};
 use super::{Run, Store};
 use crate::exit::Exit;
-use crate::lab::{self, Progress};
+use crate::lab::{self, Kind, Progress};
 use crate::spec::Spec;
 
 /// What happens while runs are under way.
@@ -144,7 +144,15 @@ fn begin(plan: &Plan<'_>, at: usize, events: &Sender<Event>) -> std::io::Result<
     let mut child = Command::new(std::env::current_exe()?)
         .arg("lab-run")
         .arg(&spec)
-        .args(["--seed", &run.seed.to_string(), "--hash", &run.hash, "--out"])
+        .args([
+            "--on",
+            run.lab.name(),
+            "--seed",
+            &run.seed.to_string(),
+            "--hash",
+            &run.hash,
+            "--out",
+        ])
         .arg(&folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -180,7 +188,12 @@ fn begin(plan: &Plan<'_>, at: usize, events: &Sender<Event>) -> std::io::Result<
 }
 
 /// The child's side: runs one spec and says how far it is.
-pub fn lab_run(spec: &Path, seed: u64, hash: &str, out: &Path) -> Result<(), String> {
+pub fn lab_run(
+    lab: Kind,
+    (spec, seed): (&Path, u64),
+    hash: &str,
+    out: &Path,
+) -> Result<(), String> {
     let watch = Stopwatch::start();
     let calibration_ms = about::calibrate();
     let bytes = std::fs::read(spec).map_err(|error| format!("{}: {error}", spec.display()))?;
@@ -192,7 +205,8 @@ pub fn lab_run(spec: &Path, seed: u64, hash: &str, out: &Path) -> Result<(), Str
         let _ = serde_json::to_writer(&mut stdout, line);
         let _ = stdout.write_all(b"\n").and_then(|()| stdout.flush());
     };
-    let (recording_bytes, last) = lab::run_simulated(&spec, seed, &recording, |progress| {
+    let lab = lab.lab(seed, hash);
+    let (recording_bytes, last) = lab::run(lab, (&spec, seed), &recording, |progress| {
         say(&Line::Progress(progress));
     })
     .map_err(|error| error.to_string())?;

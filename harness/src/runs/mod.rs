@@ -10,6 +10,7 @@ mod store;
 pub use child::{Event, Plan, execute, lab_run};
 pub use store::{Store, copy};
 
+use crate::lab::Kind;
 use crate::recording::digest;
 use crate::spec::{Scenario, Spec};
 
@@ -22,12 +23,14 @@ pub struct Run {
     pub spec: Spec,
     /// From which seed.
     pub seed: u64,
+    /// Where.
+    pub lab: Kind,
     /// The scenarios, by their place.
     pub scenarios: Vec<usize>,
 }
 
 /// The distinct runs that scenarios need, longest first.
-pub fn distinct(scenarios: &[Scenario], seed: u64, binary: &str) -> Vec<Run> {
+pub fn distinct(scenarios: &[Scenario], lab: Kind, seed: u64, binary: &str) -> Vec<Run> {
     let mut order: Vec<usize> = (0..scenarios.len()).collect();
     let length = |at: &usize| {
         let spec = &scenarios[*at].spec;
@@ -40,9 +43,10 @@ pub fn distinct(scenarios: &[Scenario], seed: u64, binary: &str) -> Vec<Run> {
         match runs.iter_mut().find(|run| spec.is_beginning_of(&run.spec)) {
             Some(run) => run.scenarios.push(at),
             None => runs.push(Run {
-                hash: name(spec, seed, binary),
+                hash: name(spec, lab, seed, binary),
                 spec: spec.clone(),
                 seed,
+                lab,
                 scenarios: vec![at],
             }),
         }
@@ -51,9 +55,10 @@ pub fn distinct(scenarios: &[Scenario], seed: u64, binary: &str) -> Vec<Run> {
 }
 
 /// The name of a run: 16 hexadecimal digits.
-pub fn name(spec: &Spec, seed: u64, binary: &str) -> String {
+pub fn name(spec: &Spec, lab: Kind, seed: u64, binary: &str) -> String {
     let mut bytes = serde_json::to_vec(spec).unwrap_or_default();
     bytes.extend_from_slice(&seed.to_le_bytes());
+    bytes.extend_from_slice(lab.name().as_bytes());
     bytes.extend_from_slice(binary.as_bytes());
     let mut name = digest(&bytes);
     name.truncate(16);

@@ -47,6 +47,26 @@ impl Store {
         std::fs::rename(self.unfinished(hash), place)
     }
 
+    /// Removes unfinished runs of processes that have ended, or all of them; how many there were.
+    pub fn sweep(&self, all: bool) -> std::io::Result<u64> {
+        let mut removed = 0;
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Ok(0) };
+        for entry in entries {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let Some((_, process)) = name.strip_prefix('.').and_then(|name| name.split_once('.'))
+            else {
+                continue;
+            };
+            let lives = Path::new("/proc").join(process).exists();
+            if all || !lives {
+                std::fs::remove_dir_all(&path)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
     /// Removes the oldest runs beyond those that are kept: once everything has been judged.
     pub fn forget_oldest(&self) -> std::io::Result<()> {
         let mut runs = Vec::new();

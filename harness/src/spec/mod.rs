@@ -51,6 +51,9 @@ pub struct Spec {
     pub timeline: Vec<Planned>,
     /// The rules that the monitor evaluates.
     pub rules: Vec<RuleText>,
+    /// How many times as fast as the wall clock it runs in containers; absent where it runs in the simulated lab only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<u32>,
 }
 
 /// What object stores are spoken to in: either way they hold the same, so the same must come out.
@@ -116,6 +119,16 @@ pub enum Action {
         /// Which one.
         dc: Dc,
     },
+    /// A data center's node stands still where it is: it keeps its connections and answers nothing.
+    Pause {
+        /// Which one.
+        dc: Dc,
+    },
+    /// A node that stood still goes on.
+    Resume {
+        /// Which one.
+        dc: Dc,
+    },
     /// A fault acts on the network for a time.
     Fault {
         /// Which one.
@@ -133,7 +146,9 @@ impl Action {
             Self::NewBackendIn { dc, .. } => Some(format!("the new backend in {dc}")),
             Self::NewBackend { .. } => Some("the new backend everywhere".to_owned()),
             Self::Enroll { namespace, .. } => Some(format!("the enrollment of {namespace}")),
-            Self::Crash { dc } | Self::Start { dc } => Some(format!("the node of {dc}")),
+            Self::Crash { dc } | Self::Start { dc } | Self::Pause { dc } | Self::Resume { dc } => {
+                Some(format!("the node of {dc}"))
+            }
             Self::Fault { .. } => None,
         }
     }
@@ -154,6 +169,8 @@ impl Action {
             }
             Self::Crash { dc } => format!("{dc} crashes"),
             Self::Start { dc } => format!("{dc} is started again"),
+            Self::Pause { dc } => format!("{dc} stands still"),
+            Self::Resume { dc } => format!("{dc} goes on"),
             Self::Fault { fault, for_s } => format!("{fault} for {for_s} s"),
         }
     }
@@ -193,6 +210,7 @@ impl Spec {
             && self.build == longer.build
             && self.builds == longer.builds
             && self.rules == longer.rules
+            && self.speed == longer.speed
             && self.timeline.iter().filter(mine).eq(longer.timeline.iter().filter(mine))
             && self.topology == longer.topology
     }

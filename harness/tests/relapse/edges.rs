@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kv_node::ids::{Dc, Namespace};
-use relapse::lab::{drive, sim::Simulated};
+use relapse::lab::{drive, sim};
 use relapse::recording::{CacheStatus, RecordingWriter};
 use relapse::spec::Spec;
 use relapse::spec::topology::DcAbout;
@@ -44,7 +44,7 @@ fn edge(old: &DcAbout) -> DcAbout {
 }
 
 fn run(spec: &Spec) -> RecordingWriter {
-    drive(Box::new(Simulated::new(1)), spec, |_| {}).unwrap()
+    drive(sim::lab(1), spec, |_| {}).unwrap()
 }
 
 /// What all nodes counted under a name, where a label has a value.

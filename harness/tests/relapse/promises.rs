@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use relapse::judge::{Judgement, Verdict, judge};
-use relapse::lab::{drive, sim::Simulated};
+use relapse::lab::{drive, sim};
 use relapse::recording::{
     FIRST_VALUE, NO_VALUE, OperationRow, Outcome, Recording, RecordingWriter,
 };
@@ -16,7 +16,7 @@ fn quiet() -> (Scenario, RecordingWriter) {
     let mut scenario = scenarios("faults").remove(0);
     scenario.spec.end = scenario.spec.start.after(Duration::from_mins(25));
     scenario.expectations.clear();
-    let recording = drive(Box::new(Simulated::new(1)), &scenario.spec, |_| {}).unwrap();
+    let recording = drive(sim::lab(1), &scenario.spec, |_| {}).unwrap();
     (scenario, recording)
 }
 

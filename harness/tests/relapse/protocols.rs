@@ -1,7 +1,7 @@
 //! What stores speak makes no difference to a verdict.
 
 use relapse::judge::{Verdict, judge};
-use relapse::lab::{drive, sim::Simulated};
+use relapse::lab::{drive, sim};
 use relapse::recording::Recording;
 use relapse::spec::{Scenario, StoresSpeak};
 
@@ -16,7 +16,7 @@ fn over_s3_the_scenarios_of_a_store_that_goes_away_end_as_they_do_over_the_plain
     chosen.sort_by_key(|scenario| scenario.spec.end);
     let mut spec = chosen[2].spec.clone();
     spec.stores = StoresSpeak::S3;
-    let recording = drive(Box::new(Simulated::new(1)), &spec, |_| {}).unwrap();
+    let recording = drive(sim::lab(1), &spec, |_| {}).unwrap();
     let folder = Copy::new();
     let path = folder.path().join("recording");
     recording.write(&path, &spec, 1).unwrap();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use kv_node::safeguards::Safeguard;
 use relapse::judge::{Judgement, Verdict, judge};
-use relapse::lab::{drive, sim::Simulated};
+use relapse::lab::{drive, sim};
 use relapse::recording::{Journal, Outcome, Recording, RecordingWriter, Series};
 use relapse::spec::Scenario;
 
@@ -13,7 +13,7 @@ use crate::repo::{Copy, scenarios};
 const SEED: u64 = 1;
 
 fn lab(scenario: &Scenario) -> RecordingWriter {
-    drive(Box::new(Simulated::new(SEED)), &scenario.spec, |_| {}).unwrap()
+    drive(sim::lab(SEED), &scenario.spec, |_| {}).unwrap()
 }
 
 /// Writes a recording, reads it back and judges it.

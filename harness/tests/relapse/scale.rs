@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kv_node::ids::Dc;
 use nix::sys::resource::{UsageWho, getrusage};
-use relapse::lab::{drive, sim::Simulated};
+use relapse::lab::{drive, sim};
 use relapse::spec::Spec;
 
 use crate::repo::scenarios;
@@ -43,7 +43,7 @@ fn cost(spec: &Spec) -> f64 {
     };
     let mut requests = 0;
     let before = cpu();
-    drive(Box::new(Simulated::new(1)), spec, |progress| requests = progress.requests).unwrap();
+    drive(sim::lab(1), spec, |progress| requests = progress.requests).unwrap();
     (cpu() - before) / f64::from(u32::try_from(requests).unwrap())
 }
 

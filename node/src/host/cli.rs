@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit::{DONE, Failure};
+use super::sink::Told;
 use super::store::{Bucket, EmbeddedStore};
 use super::{config, dev, run};
 
@@ -29,8 +30,23 @@ struct NodeArgs {
     /// Run the node that this file describes
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The same, where the environment variable of this name holds the file's text: for containers
+    #[arg(long, value_name = "VARIABLE", conflicts_with = "config")]
+    config_from: Option<String>,
     #[command(flatten)]
     log: LogArgs,
+}
+
+impl NodeArgs {
+    fn source(&self) -> Result<config::Source, Failure> {
+        match (&self.config, &self.config_from) {
+            (Some(file), _) => config::read(file),
+            (None, Some(variable)) => config::read_variable(variable),
+            (None, None) => {
+                Err(Failure::refused("what to run is missing: --config FILE, or a command"))
+            }
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -44,11 +60,16 @@ struct LogArgs {
 enum Log {
     /// A line for answers that are no success, sampled as the response log is
     Responses,
+    /// Each isolate that begins
+    Isolates,
 }
 
 impl LogArgs {
-    fn responses(&self) -> bool {
-        self.log.contains(&Log::Responses)
+    fn told(&self) -> Told {
+        Told {
+            responses: self.log.contains(&Log::Responses),
+            isolates: self.log.contains(&Log::Isolates),
+        }
     }
 }
 
@@ -127,14 +148,13 @@ pub(crate) fn main() -> ExitCode {
     // Prints by itself what is wrong with arguments, and ends with 2.
     let cli = Cli::parse();
     let ended = match cli.command {
-        None => match cli.node.config {
-            None => Err(Failure::refused("what to run is missing: --config FILE, or a command")),
-            Some(file) => config::read(&file)
-                .and_then(|file| file.setup(cli.node.log.responses()))
-                .and_then(|setup| run::on_runtime(run::node(setup, listeners))),
-        },
+        None => cli
+            .node
+            .source()
+            .and_then(|file| file.setup(cli.node.log.told()))
+            .and_then(|setup| run::on_runtime(run::node(setup, listeners))),
         Some(Command::Dev(args)) => dev::setup(&dev::Options {
-            log_responses: args.log.responses(),
+            told: args.log.told(),
             listen: [args.listen, args.binding_listen, args.admin_listen],
             data: args.data,
             token: args.token.clone(),
@@ -144,7 +164,7 @@ pub(crate) fn main() -> ExitCode {
         }),
         Some(Command::Store(args)) => store(args),
         Some(Command::Check { config }) => config::read(&config)
-            .and_then(|file| file.setup(false))
+            .and_then(|file| file.setup(Told::default()))
             .and_then(|_| run::say(&format!("{}: fine\n", config.display())))
             .map(|()| DONE),
     };

@@ -1,9 +1,11 @@
 //! The clock door on the operating system.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kv_node::env::{BoxFuture, Clock, Timestamp};
+use serde::Deserialize;
 
 /// Wall-clock time that never goes backwards within the process.
 ///
@@ -64,9 +66,73 @@ impl Clock for OsClock {
     }
 }
 
+/// The clock of a process that takes part in a replay: at a moment of the wall clock it shows a moment of the incident, and
+/// from there, forwards and backwards, it is as many times as fast.
+#[derive(Debug)]
+pub(super) struct ReplayClock {
+    wall: OsClock,
+    replay: Replay,
+}
+
+/// Where in a replay the wall clock is, and how fast time passes there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Replay {
+    /// At this moment of the wall clock, in microseconds since 1970,
+    pub(super) wall_us: Timestamp,
+    /// it is this moment in the incident, in microseconds since 1970.
+    pub(super) incident_us: Timestamp,
+    /// Seconds of the incident in one of the wall.
+    pub(super) speed: NonZeroU32,
+}
+
+impl Replay {
+    fn at(self, wall: Timestamp) -> Timestamp {
+        let speed = self.speed.get();
+        if wall >= self.wall_us {
+            self.incident_us.after(wall.since(self.wall_us) * speed)
+        } else {
+            self.incident_us.before(self.wall_us.since(wall) * speed)
+        }
+    }
+}
+
+impl ReplayClock {
+    pub(super) fn new(replay: Replay) -> Self {
+        Self { wall: OsClock::new(), replay }
+    }
+}
+
+impl Clock for ReplayClock {
+    fn now(&self) -> Timestamp {
+        self.replay.at(self.wall.now())
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        self.wall.sleep(duration / self.replay.speed.get())
+    }
+
+    fn wall(&self) -> Timestamp {
+        self.wall.now()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replay_passes_as_many_times_as_fast_from_its_moment_on_and_before_it() {
+        let at = |wall_s| {
+            let replay = Replay {
+                wall_us: Timestamp::from_unix_s(2_000),
+                incident_us: Timestamp::from_unix_s(500_000),
+                speed: NonZeroU32::new(10).unwrap(),
+            };
+            replay.at(Timestamp::from_unix_s(wall_s)).unix_s()
+        };
+        assert_eq!([at(1_999), at(2_000), at(2_007)], [499_990, 500_000, 500_070]);
+    }
 
     #[test]
     fn it_follows_the_wall_forwards_and_never_backwards() {

@@ -21,6 +21,7 @@ use super::keys::Keys;
 use super::limits::ServerLimits;
 use super::network::HyperNetwork;
 use super::run::{Bound, Setup};
+use super::sink::Told;
 use super::store::EmbeddedStore;
 
 /// The data center and its region.
@@ -42,7 +43,7 @@ pub(super) struct Options {
     pub(super) listen: [String; 3],
     pub(super) data: Option<PathBuf>,
     pub(super) token: Option<String>,
-    pub(super) log_responses: bool,
+    pub(super) told: Told,
 }
 
 /// A node with two stores in memory, or in `data`.
@@ -77,7 +78,8 @@ pub(super) fn setup(options: &Options) -> Result<Setup, Failure> {
             (Listener::Admin, admin),
         ],
         limits: ServerLimits::default(),
-        log_responses: options.log_responses,
+        told: options.told,
+        replay: None,
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::HOST;
@@ -23,8 +24,8 @@ use super::body::Whole;
 use super::limits::{CALLS_PER_PEER_MAX, CONNECT, IDLE_PER_PEER_MAX, PEER_ANSWER_BYTES_MAX};
 
 /// Peers by name and listener.
-#[derive(Default)]
 pub(super) struct HyperNetwork {
+    connect: Duration,
     routes: BTreeMap<(Peer, Listener), Route>,
     /// The node itself, once it is there: what it owns of its own keys does not go through a socket.
     own: OnceLock<(Peer, Weak<Node>)>,
@@ -36,10 +37,22 @@ enum Route {
     Embedded(Service),
 }
 
+impl Default for HyperNetwork {
+    fn default() -> Self {
+        Self::hastened(1)
+    }
+}
+
 impl HyperNetwork {
+    /// A network that gives up connecting as many times as soon.
+    pub(super) fn hastened(speed: u32) -> Self {
+        Self { connect: CONNECT / speed, routes: BTreeMap::new(), own: OnceLock::new() }
+    }
+
     /// A peer's listener at an address, `host:port`.
     pub(super) fn remote(&mut self, peer: Peer, listener: Listener, address: &str) {
-        self.routes.insert((peer, listener), Route::Remote(Arc::new(Remote::new(address))));
+        self.routes
+            .insert((peer, listener), Route::Remote(Arc::new(Remote::new(address, self.connect))));
     }
 
     /// A peer's listener within this process.
@@ -58,7 +71,7 @@ impl HyperNetwork {
         }
     }
 
-    /// Calls that a node makes to itself come straight back to it.
+    /// Calls that a node makes to itself come straight back to it, unless an address is known for them.
     pub(super) fn know(&self, name: Peer, node: &Arc<Node>) {
         // A process has one node.
         let _ = self.own.set((name, Arc::downgrade(node)));
@@ -72,8 +85,10 @@ impl Network for HyperNetwork {
         listener: Listener,
         request: Request<Bytes>,
     ) -> BoxFuture<Result<Response<Bytes>, NetworkError>> {
+        let route = self.routes.get(&(to.clone(), listener)).cloned();
         if let Some((own, node)) = self.own.get()
             && own == to
+            && route.is_none()
         {
             let node = node.upgrade();
             return Box::pin(async move {
@@ -81,7 +96,7 @@ impl Network for HyperNetwork {
                 Ok(node.serve(listener, request).await)
             });
         }
-        match self.routes.get(&(to.clone(), listener)).cloned() {
+        match route {
             None => Box::pin(async { Err(NetworkError::Refused) }),
             Some(Route::Embedded(service)) => {
                 let answer = service(request);
@@ -95,14 +110,16 @@ impl Network for HyperNetwork {
 /// One listener of one peer.
 struct Remote {
     address: Box<str>,
+    connect: Duration,
     host: Option<HeaderValue>,
     idle: Mutex<Vec<SendRequest<Whole>>>,
     under_way: Semaphore,
 }
 
 impl Remote {
-    fn new(address: &str) -> Self {
+    fn new(address: &str, connect: Duration) -> Self {
         Self {
+            connect,
             address: address.into(),
             host: HeaderValue::from_str(address).ok(),
             idle: Mutex::default(),
@@ -148,7 +165,7 @@ impl Remote {
     }
 
     async fn connect(&self) -> Result<SendRequest<Whole>, NetworkError> {
-        let stream = timeout(CONNECT, TcpStream::connect(&*self.address)).await;
+        let stream = timeout(self.connect, TcpStream::connect(&*self.address)).await;
         let stream = stream.ok().and_then(Result::ok).ok_or(NetworkError::Refused)?;
         // A socket that cannot do it still works.
         let _ = stream.set_nodelay(true);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::future::{Either, select};
 use kv_node::Node;
 use kv_node::config::{NodeConfig, StoreAbout, StoreProtocol};
-use kv_node::env::{Chance, Listener, NodeEnv};
+use kv_node::env::{Chance, Clock, Listener, NodeEnv};
 use kv_node::ids::Peer;
 use kv_node::storage::{S3Client, probe};
 use kv_node::telemetry::ship::{Shipper, ShipperEnv, Signal};
@@ -18,12 +18,12 @@ use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
 
 use super::Service;
 use super::chance::OsChance;
-use super::clock::OsClock;
+use super::clock::{OsClock, Replay, ReplayClock};
 use super::exit::{DONE, Failure, INTERRUPTED};
 use super::limits::{BESIDE, ServerLimits};
 use super::network::HyperNetwork;
 use super::server::{Server, bind};
-use super::sink::{ConsoleSink, console};
+use super::sink::{ConsoleSink, Told, console};
 use super::store::EmbeddedStore;
 use super::tasks::TokioTasks;
 
@@ -37,8 +37,10 @@ pub(super) struct Setup {
     pub(super) stores: Vec<EmbeddedStore>,
     pub(super) listen: Vec<(Listener, String)>,
     pub(super) limits: ServerLimits,
-    /// Whether answers that are no success are told on stderr.
-    pub(super) log_responses: bool,
+    /// What is told on stderr.
+    pub(super) told: Told,
+    /// Where the node takes part in a replay.
+    pub(super) replay: Option<Replay>,
 }
 
 /// The intake of each signal.
@@ -77,7 +79,10 @@ pub(super) async fn node(
     let (lines, writer) =
         console().map_err(|error| Failure::failed(format!("cannot start a thread: {error}")))?;
     let tasks = Arc::new(TokioTasks::new(tokio::runtime::Handle::current()));
-    let clock = Arc::new(OsClock::new());
+    let clock: Arc<dyn Clock> = match setup.replay {
+        Some(replay) => Arc::new(ReplayClock::new(replay)),
+        None => Arc::new(OsClock::new()),
+    };
     let network = Arc::new(setup.network);
     let own = setup.config.dc.peer();
     let shipper = setup.intakes.map(|intakes| {
@@ -95,7 +100,7 @@ pub(super) async fn node(
         network: network.clone(),
         chance: Arc::new(setup.chance),
         tasks: tasks.clone(),
-        sink: Arc::new(ConsoleSink::new(lines, setup.log_responses, shipper)),
+        sink: Arc::new(ConsoleSink::new(lines, setup.told, shipper)),
     };
     for store in &setup.config.stores {
         try_out(store, &env).await?;

@@ -17,10 +17,18 @@ use super::limits::CONSOLE_LINES_MAX;
 /// Tells on stderr what happens in the node's life and what nobody caught, and ships everything where it knows intakes.
 pub(super) struct ConsoleSink {
     lines: SyncSender<Vec<u8>>,
-    /// Whether answers that are no success are told on stderr as well.
-    responses: bool,
+    told: Told,
     shipper: Option<Shipper>,
     counts: [Counts; 3],
+}
+
+/// What is told on stderr besides exceptions and what happens in the node's life.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    /// Answers that are no success, as the response log is sampled.
+    pub(super) responses: bool,
+    /// Each isolate that begins as well.
+    pub(super) isolates: bool,
 }
 
 #[derive(Default)]
@@ -53,12 +61,8 @@ fn write(lines: &Receiver<Vec<u8>>) {
 }
 
 impl ConsoleSink {
-    pub(super) fn new(
-        lines: SyncSender<Vec<u8>>,
-        responses: bool,
-        shipper: Option<Shipper>,
-    ) -> Self {
-        Self { lines, responses, shipper, counts: Default::default() }
+    pub(super) fn new(lines: SyncSender<Vec<u8>>, told: Told, shipper: Option<Shipper>) -> Self {
+        Self { lines, told, shipper, counts: Default::default() }
     }
 
     fn tell(&self, signal: &'static str, at: Option<Timestamp>, record: &impl Serialize) -> bool {
@@ -78,7 +82,7 @@ impl ConsoleSink {
 impl TelemetrySink for ConsoleSink {
     fn lifecycle(&self, at: Timestamp, event: Lifecycle) {
         // Isolates begin by the dozen, and nothing follows from it for who has started a node to try it.
-        if !self.responses && matches!(event, Lifecycle::IsolateStarted { .. }) {
+        if !self.told.isolates && matches!(event, Lifecycle::IsolateStarted { .. }) {
             return;
         }
         self.tell("lifecycle", Some(at), &event);
@@ -88,7 +92,7 @@ impl TelemetrySink for ConsoleSink {
         if let Some(shipper) = &self.shipper {
             shipper.line(&line);
         }
-        if self.responses && !(200..300).contains(&line.status) {
+        if self.told.responses && !(200..300).contains(&line.status) {
             self.count(Signal::Logs, self.tell(Signal::Logs.name(), None, &line));
         }
     }

@@ -85,7 +85,7 @@ impl S3Client {
         if let Some(context) = trace.header() {
             request.headers_mut().insert(TRACEPARENT, context);
         }
-        let now_s = self.env.clock.now().unix_s();
+        let now_s = self.env.clock.wall().unix_s();
         let signed = presign(request, &self.access.host, &self.access.credentials, now_s);
         let signed = signed.ok_or(StoreError::Malformed)?;
         let call = self.env.network.call(&self.peer, Listener::Store, signed);

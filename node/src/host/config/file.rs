@@ -9,6 +9,7 @@ use kv_node::safeguards::Build;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::super::clock::Replay;
 use super::super::limits::ServerLimits;
 use super::values::{Address, Hex, Protocol};
 
@@ -47,6 +48,8 @@ pub(super) struct File {
     pub(super) server: ServerLimits,
     #[serde(default)]
     pub(super) initial: Initial,
+    /// Where this node takes part in a replay.
+    pub(super) replay: Option<Replay>,
 }
 
 /// Where each listener is; one that is not named is not there.

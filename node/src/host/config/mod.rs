@@ -28,6 +28,7 @@ use super::chance::OsChance;
 use super::exit::Failure;
 use super::network::HyperNetwork;
 use super::run::{Intakes, Setup};
+use super::sink::Told;
 
 /// The class of namespaces of which nothing else is said.
 const CLASS: &str = "customer";
@@ -45,6 +46,13 @@ pub(super) fn read(path: &Path) -> Result<Source, Failure> {
     parse(path, text)
 }
 
+/// Reads what an environment variable holds.
+pub(super) fn read_variable(name: &str) -> Result<Source, Failure> {
+    let text = std::env::var(name)
+        .map_err(|error| Failure::refused(format!("environment variable {name}: {error}")))?;
+    parse(Path::new(name), text)
+}
+
 fn parse(path: &Path, text: String) -> Result<Source, Failure> {
     let file = toml::from_str(&text).map_err(|error| of_toml(path, &text, &error))?;
     Ok(Source { path: path.to_owned(), text, file })
@@ -52,7 +60,7 @@ fn parse(path: &Path, text: String) -> Result<Source, Failure> {
 
 impl Source {
     /// What a node is started with.
-    pub(super) fn setup(self, log_responses: bool) -> Result<Setup, Failure> {
+    pub(super) fn setup(self, told: Told) -> Result<Setup, Failure> {
         self.check_names()?;
         let (secret, sealing_keys, tokens) = (self.secret()?, self.sealing_keys()?, self.tokens()?);
         let builds = self.builds()?;
@@ -86,13 +94,14 @@ impl Source {
                     enrolled: file.initial.enrolled,
                 },
             },
-            network: network(file.peers),
+            network: network(file.peers, file.replay.map_or(1, |replay| replay.speed.get())),
             chance,
             intakes,
             stores: Vec::new(),
             listen: listen(file.listen),
             limits: file.server,
-            log_responses,
+            told,
+            replay: file.replay,
         })
     }
 
@@ -225,8 +234,8 @@ fn namespaces(tables: Vec<NamespaceTable>) -> Namespaces {
     tables.into_iter().map(namespace).collect()
 }
 
-fn network(peers: BTreeMap<String, PeerTable>) -> HyperNetwork {
-    let mut network = HyperNetwork::default();
+fn network(peers: BTreeMap<String, PeerTable>, speed: u32) -> HyperNetwork {
+    let mut network = HyperNetwork::hastened(speed);
     for (name, peer) in peers {
         for (listener, address) in [
             (Listener::Rest, peer.rest),

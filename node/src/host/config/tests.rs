@@ -1,4 +1,5 @@
 use super::*;
+use crate::host::sink::Told;
 
 /// A whole file with everything in it that can be said.
 const WHOLE: &str = r#"
@@ -68,14 +69,15 @@ enrolled = ["ns-1"]
 fn wrong(from: &str, to: &str) -> String {
     assert!(WHOLE.contains(from), "{from}");
     let text = WHOLE.replacen(from, to, 1);
-    let setup = parse(Path::new("node.toml"), text).and_then(|source| source.setup(false));
+    let setup =
+        parse(Path::new("node.toml"), text).and_then(|source| source.setup(Told::default()));
     setup.err().map_or_else(|| "fine".to_owned(), |failure| failure.message)
 }
 
 #[test]
 fn a_whole_file_says_a_whole_node() {
     let source = parse(Path::new("node.toml"), WHOLE.to_owned()).ok().unwrap();
-    let setup = source.setup(false).ok().unwrap();
+    let setup = source.setup(Told::default()).ok().unwrap();
     assert_eq!(setup.config.stores, [StoreAbout::plain("store-a"), StoreAbout::plain("store-b")]);
     assert_eq!(setup.config.gateway_pipeline[1].build.lacks.len(), 1);
     assert_eq!(setup.config.supercache_pipeline.len(), 1);

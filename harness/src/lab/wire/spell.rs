@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use kv_node::env::Stream;
 
-use super::doors::lock;
+use super::super::lock;
 use crate::spec::time::IncidentTime;
 use crate::spec::topology::Noise;
 
 /// When a fault acts.
-pub(super) enum Spell {
+pub(in crate::lab) enum Spell {
     /// Until a moment.
     Until(IncidentTime),
     /// Between two moments.
@@ -24,7 +24,7 @@ pub(super) enum Spell {
 }
 
 /// Bursts of one length, with drawn pauses between them.
-pub(super) struct Bursts {
+pub(in crate::lab) struct Bursts {
     length: Duration,
     pause_mean: Duration,
     draws: Stream,
@@ -32,7 +32,7 @@ pub(super) struct Bursts {
 }
 
 impl Spell {
-    pub(super) fn covers(&self, now: IncidentTime) -> bool {
+    pub(in crate::lab) fn covers(&self, now: IncidentTime) -> bool {
         match self {
             Self::Until(until) => now < *until,
             Self::Between(from, to) => *from <= now && now < *to,
@@ -45,7 +45,7 @@ impl Spell {
 
 impl Bursts {
     /// Bursts as a topology's noise has them; the first comes after a drawn pause like any other.
-    pub(super) fn new(noise: &Noise, draws: Stream, start: IncidentTime) -> Self {
+    pub(in crate::lab) fn new(noise: &Noise, draws: Stream, start: IncidentTime) -> Self {
         let mut bursts = Self {
             length: Duration::from_secs_f64(noise.burst_s),
             pause_mean: Duration::from_secs_f64(noise.burst_every_s),
@@ -62,7 +62,7 @@ impl Bursts {
     }
 
     /// Whether a burst is on; asked at moments that never go back.
-    pub(super) fn covers(&mut self, now: IncidentTime) -> bool {
+    pub(in crate::lab) fn covers(&mut self, now: IncidentTime) -> bool {
         while self.next.after(self.length) <= now {
             self.next = self.next.after(self.length).after(self.pause());
         }
@@ -71,7 +71,7 @@ impl Bursts {
 }
 
 /// One burst of a length in each period, at a drawn moment of it.
-pub(super) struct Spread {
+pub(in crate::lab) struct Spread {
     length: Duration,
     period: Duration,
     draws: Stream,
@@ -81,7 +81,12 @@ pub(super) struct Spread {
 
 impl Spread {
     /// Bursts that make up a share of the time, above zero and below one.
-    pub(super) fn new(length: Duration, share: f64, draws: Stream, start: IncidentTime) -> Self {
+    pub(in crate::lab) fn new(
+        length: Duration,
+        share: f64,
+        draws: Stream,
+        start: IncidentTime,
+    ) -> Self {
         let mut spread = Self { length, period: length.div_f64(share), draws, at: (start, start) };
         spread.begin(start);
         spread
@@ -104,7 +109,7 @@ impl Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::sim::doors::Seeds;
+    use crate::lab::doors::Seeds;
     use kv_node::env::Chance;
 
     #[test]

@@ -1,4 +1,10 @@
-//! The in-memory wire: latency, jitter, loss, reset, partition, header and status faults, each with a witness.
+//! The wire between all members of a topology: latency, jitter, loss, reset, partition, header and status faults, each with a
+//! witness. What answers behind it is in this process or behind a socket; it makes no difference to a fault.
+//!
+//! * [`spell`]: when a fault acts; [`answers`]: what nodes answered.
+
+mod answers;
+mod spell;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,9 +24,11 @@ use kv_store::{MemoryStore, S3Store};
 use rustc_hash::FxBuildHasher;
 use tokio::sync::oneshot;
 
-use super::answers::Answer;
-use super::doors::{Seeds, SimClock, TaskSet, lock};
-use super::spell::{Spell, Spread};
+use self::answers::Answer;
+use self::spell::Spread;
+pub(super) use self::spell::{Bursts, Spell};
+use super::containers::Remote;
+use super::doors::{LabClock, Seeds, TaskSet, lock};
 use crate::lab::intake::{self, Intake};
 use crate::lab::{cost, monitor};
 use crate::recording::{Caller, INTERVAL_S, WireRow};
@@ -41,6 +49,8 @@ pub(super) enum Service {
     S3(S3Store),
     Control(Arc<Control>),
     Intake(Arc<Intake>),
+    /// In a container.
+    Remote(Arc<Remote>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +78,7 @@ pub(super) struct Wire {
     one_way_us: Vec<Vec<f64>>,
     client_us: f64,
     jitter: f64,
-    clock: Arc<SimClock>,
+    clock: Arc<LabClock>,
     seeds: Seeds,
     links: Mutex<IndexMap<(usize, usize), Stream, FxBuildHasher>>,
     faults: RwLock<Vec<Arc<Active>>>,
@@ -103,7 +113,7 @@ enum Fate {
 }
 
 impl Wire {
-    pub(super) fn new(topology: &Topology, clock: Arc<SimClock>, seeds: Seeds) -> Arc<Self> {
+    pub(super) fn new(topology: &Topology, clock: Arc<LabClock>, seeds: Seeds) -> Arc<Self> {
         let regions: Vec<Region> = topology.regions.keys().cloned().collect();
         let place = |region: &Region| regions.iter().position(|known| known == region).unwrap_or(0);
         let host = |kind, region: &Region| Host {
@@ -161,8 +171,16 @@ impl Wire {
     pub(super) fn crash(&self, peer: &Peer) -> bool {
         let Some(host) = self.hosts.get(peer) else { return false };
         let service = host.service.write().unwrap_or_else(PoisonError::into_inner).take();
+        host.tasks.pause(false);
         host.tasks.abort();
         service.is_some()
+    }
+
+    /// Lets whatever runs at a host stand still, or go on; false where nothing does.
+    pub(super) fn pause(&self, peer: &Peer, on: bool) -> bool {
+        let Some(host) = self.hosts.get(peer) else { return false };
+        host.tasks.pause(on);
+        host.service.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// The network as one host sees it.
@@ -363,26 +381,52 @@ impl Wire {
         let delay = match self.depart(from, to, listener, &mut request) {
             Fate::Delivered(delay) => delay,
             Fate::Answered(status, delay) => {
-                sleep(delay * 2).await;
+                self.clock.pause(delay * 2).await;
                 let mut response = Response::new(Bytes::new());
                 *response.status_mut() = status;
                 return Ok(response);
             }
             Fate::Reset(delay) => {
-                sleep(delay * 2).await;
+                self.clock.pause(delay * 2).await;
                 return Err(NetworkError::Reset);
             }
             Fate::Lost => return std::future::pending().await,
         };
-        sleep(delay).await;
+        self.clock.pause(delay).await;
         let host = &self.hosts[to];
         let service = host.service.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(service) = service else {
-            sleep(delay).await;
+            self.clock.pause(delay).await;
             return Err(NetworkError::Refused);
         };
         self.count(from, to, listener);
-        let response = match service {
+        host.tasks.pass().await;
+        let response = match self.answer((from, to), listener, service, request).await {
+            Ok(response) => response,
+            Err(error) => {
+                if error == NetworkError::Refused {
+                    self.clock.pause(delay).await;
+                }
+                return Err(error);
+            }
+        };
+        match self.back(to, from, listener) {
+            Some(delay) => self.clock.pause(delay).await,
+            None => return std::future::pending().await,
+        }
+        Ok(response)
+    }
+
+    /// Lets whatever is at a host answer. What it has begun to answer it ends, whether or not anybody waits.
+    async fn answer(
+        self: &Arc<Self>,
+        (from, to): (usize, usize),
+        listener: Listener,
+        service: Service,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, NetworkError> {
+        let host = &self.hosts[to];
+        Ok(match service {
             Service::Store(store) => store.serve(request),
             Service::S3(store) => store.serve(request).await,
             Service::Control(control) => control.serve(&request),
@@ -404,12 +448,21 @@ impl Wire {
                 // The sender is dropped where the node dies first.
                 answered.await.map_err(|_| NetworkError::Reset)?
             }
-        };
-        match self.back(to, from, listener) {
-            Some(delay) => sleep(delay).await,
-            None => return std::future::pending().await,
-        }
-        Ok(response)
+            Service::Remote(remote) => {
+                let (answer, answered) = oneshot::channel();
+                let this = self.clone();
+                host.tasks.run(async move {
+                    let response = remote.call(listener, request).await;
+                    if let Ok(response) = &response
+                        && this.hosts[to].kind == HostKind::Dc
+                    {
+                        this.answered(from, to, listener, response);
+                    }
+                    let _ = answer.send(response);
+                });
+                answered.await.map_err(|_| NetworkError::Reset)??
+            }
+        })
     }
 }
 
@@ -452,12 +505,6 @@ pub(super) fn clients_of(region: &Region) -> Peer {
 )]
 fn micros(us: f64) -> Duration {
     Duration::from_micros(us as u64)
-}
-
-async fn sleep(delay: Duration) {
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
-    }
 }
 
 struct Door {

@@ -4,13 +4,13 @@ use bytes::Bytes;
 use http::Response;
 use kv_node::env::Listener;
 
-use super::doors::lock;
-use super::wire::Wire;
+use super::super::lock;
+use super::Wire;
 use crate::recording::{AnswerRow, Caller};
 
 /// Answers of a node that are alike.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Answer {
+pub(in crate::lab) struct Answer {
     by: usize,
     listener: Listener,
     caller: Caller,
@@ -20,7 +20,7 @@ pub(super) struct Answer {
 
 impl Wire {
     /// What nodes answered.
-    pub(super) fn take_answers(&self) -> Vec<AnswerRow> {
+    pub(in crate::lab) fn take_answers(&self) -> Vec<AnswerRow> {
         let mut answers: Vec<_> = std::mem::take(&mut *lock(&self.answers)).into_iter().collect();
         answers.sort_unstable();
         let row = |(answer, count): (Answer, u64)| AnswerRow {
@@ -35,7 +35,7 @@ impl Wire {
     }
 
     /// Takes an answer of a node down, whether or not it arrives.
-    pub(super) fn answered(
+    pub(in crate::lab) fn answered(
         &self,
         from: usize,
         by: usize,

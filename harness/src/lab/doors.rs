@@ -1,7 +1,11 @@
-//! The doors of simulated nodes.
+//! The doors of whatever runs within a lab: simulated nodes, and in every lab the control plane, the monitor and customers.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -15,41 +19,68 @@ use rand_xoshiro::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 
 use crate::recording::Journal;
 use crate::spec::time::IncidentTime;
 
-pub(super) use super::super::lock;
+pub(super) use super::lock;
 
-/// Virtual time, told as incident time.
+/// The runtime's time, virtual or real, told as incident time, which may pass several times as fast.
 #[derive(Debug)]
-pub(super) struct SimClock {
+pub(super) struct LabClock {
     epoch: IncidentTime,
     origin: Instant,
+    speed: u32,
 }
 
-impl SimClock {
+impl LabClock {
     /// A clock that shows `epoch` now.
     pub(super) fn new(epoch: IncidentTime) -> Self {
-        Self { epoch, origin: Instant::now() }
+        Self { epoch, origin: Instant::now(), speed: 1 }
+    }
+
+    /// A clock that will show `epoch` at a moment, and is `speed` times as fast as the runtime's.
+    pub(super) fn at(epoch: IncidentTime, origin: Instant, speed: u32) -> Self {
+        Self { epoch, origin, speed }
     }
 
     pub(super) fn timestamp(&self) -> Timestamp {
-        self.epoch.after(self.origin.elapsed())
+        let now = Instant::now();
+        match now.checked_duration_since(self.origin) {
+            Some(passed) => self.epoch.after(passed * self.speed),
+            None => self.epoch.before((self.origin - now) * self.speed),
+        }
     }
 
     pub(super) async fn sleep_until(&self, until: IncidentTime) {
-        tokio::time::sleep_until(self.origin + until.since(self.epoch)).await;
+        tokio::time::sleep_until(self.origin + until.since(self.epoch) / self.speed).await;
+    }
+
+    /// Lets incident time pass.
+    pub(super) async fn pause(&self, duration: Duration) {
+        if !duration.is_zero() {
+            tokio::time::sleep(duration / self.speed).await;
+        }
+    }
+
+    /// Waits for a future, but not longer than `limit` of incident time.
+    pub(super) async fn timeout<T>(
+        &self,
+        limit: Duration,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Elapsed> {
+        tokio::time::timeout(limit / self.speed, future).await
     }
 }
 
-impl Clock for SimClock {
+impl Clock for LabClock {
     fn now(&self) -> Timestamp {
         self.timestamp()
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<()> {
-        Box::pin(tokio::time::sleep(duration))
+        Box::pin(tokio::time::sleep(duration / self.speed))
     }
 }
 
@@ -81,11 +112,38 @@ impl Chance for Seeds {
     }
 }
 
-/// Tasks that end together.
+/// Tasks that end together, and stand still together.
 #[derive(Debug, Default)]
 pub(super) struct TaskSet {
+    gate: Arc<Gate>,
     running: Mutex<Running>,
     arrivals: Mutex<Vec<AbortHandle>>,
+}
+
+/// What tasks go through each time they do something.
+#[derive(Debug, Default)]
+struct Gate {
+    closed: AtomicBool,
+    /// Whoever came while it was closed, in the order in which they came.
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl Gate {
+    /// Whether it is open; whoever finds it closed is woken when it opens.
+    fn pass(&self, cx: &Context<'_>) -> bool {
+        if !self.closed.load(Ordering::Relaxed) {
+            return true;
+        }
+        lock(&self.waiting).push(cx.waker().clone());
+        false
+    }
+
+    fn close(&self, on: bool) {
+        self.closed.store(on, Ordering::Relaxed);
+        if !on {
+            lock(&self.waiting).drain(..).for_each(Waker::wake);
+        }
+    }
 }
 
 /// Handles in the order in which the tasks began. Those of ended tasks are looked through now and then, which costs less
@@ -113,9 +171,14 @@ impl Running {
 }
 
 impl TaskSet {
-    #[expect(clippy::disallowed_methods, reason = "the one place where the simulated lab spawns")]
+    #[expect(clippy::disallowed_methods, reason = "the one place where a lab spawns")]
     pub(super) fn run(&self, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
-        let handle = tokio::spawn(future);
+        let gate = self.gate.clone();
+        let handle = tokio::spawn(async move {
+            let mut future = pin!(future);
+            poll_fn(|cx| if gate.pass(cx) { future.as_mut().poll(cx) } else { Poll::Pending })
+                .await;
+        });
         let abort = handle.abort_handle();
         let mut running = lock(&self.running);
         running.handles.push(handle);
@@ -123,6 +186,16 @@ impl TaskSet {
             running.reap();
         }
         abort
+    }
+
+    /// Lets all of them stand still, or go on.
+    pub(super) fn pause(&self, on: bool) {
+        self.gate.close(on);
+    }
+
+    /// Waits for as long as they stand still.
+    pub(super) async fn pass(&self) {
+        poll_fn(|cx| if self.gate.pass(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     /// Runs a task that [`Self::stop_arrivals`] ends.
@@ -161,8 +234,9 @@ impl Tasks for TaskSet {
 }
 
 /// Takes what happens in the lives of nodes: the journal, and who is announced to customers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Recorder {
+    start: IncidentTime,
     told: Mutex<Told>,
 }
 
@@ -174,8 +248,13 @@ struct Told {
 }
 
 impl Recorder {
+    /// A recorder of a replay that begins at a moment: what happens before, happens then.
+    pub(super) fn new(start: IncidentTime) -> Self {
+        Self { start, told: Mutex::default() }
+    }
+
     pub(super) fn journal(&self, at: IncidentTime, entry: Journal) {
-        lock(&self.told).journal.push((at, entry));
+        lock(&self.told).journal.push((at.max(self.start), entry));
     }
 
     /// Whether a data center takes customers.
@@ -197,7 +276,8 @@ impl Recorder {
         std::mem::take(&mut lock(&self.told).journal)
     }
 
-    fn lifecycle(&self, at: Timestamp, event: Lifecycle) {
+    /// Takes down what happened in a node's life.
+    pub(super) fn lifecycle(&self, at: Timestamp, event: Lifecycle) {
         let mut told = lock(&self.told);
         match &event {
             Lifecycle::State { dc, state } => {
@@ -209,7 +289,7 @@ impl Recorder {
             }
             _ => {}
         }
-        told.journal.push((at, Journal::Life(event)));
+        told.journal.push((at.max(self.start), Journal::Life(event)));
     }
 }
 

@@ -9,11 +9,10 @@ use kv_node::api::rest;
 use kv_node::env::{Chance, Listener, Network, Stream};
 use kv_node::ids::{Dc, Name, Peer, Region};
 
-use super::World;
-use super::doors::{Recorder, Seeds, SimClock, TaskSet};
-use super::spell::Bursts;
+use super::doors::{LabClock, Recorder, Seeds, TaskSet};
 use super::truth::{Operation, Sent, Truth};
-use super::wire::clients_of;
+use super::wire::{Bursts, clients_of};
+use super::world::Stage;
 use crate::recording::{CacheStatus, FIRST_VALUE, NO_VALUE, Outcome};
 use crate::spec::time;
 use crate::spec::topology::{NamespaceAbout, Topology};
@@ -32,7 +31,7 @@ pub(super) struct Customers {
     namespaces: Vec<Arc<Keyspace>>,
     namespace_weights: Vec<f64>,
     streams: Streams,
-    clock: Arc<SimClock>,
+    clock: Arc<LabClock>,
     network: Arc<dyn Network>,
     recorder: Arc<Recorder>,
     truth: Arc<Truth>,
@@ -104,8 +103,8 @@ struct Planned {
 
 impl Customers {
     /// Lets the customers of every region begin.
-    pub(super) fn start(world: &World) {
-        let topology = Arc::new(world.spec.topology.clone());
+    pub(super) fn start(stage: &Stage) {
+        let topology = Arc::new(stage.spec.topology.clone());
         let keyspaces: Vec<Arc<Keyspace>> = (0..)
             .zip(&topology.namespaces)
             .map(|(at, about)| Arc::new(Keyspace::new(at, about)))
@@ -118,7 +117,7 @@ impl Customers {
             let dcs: Vec<_> =
                 (0..).zip(&topology.dcs).filter(|(_, (_, dc))| dc.region == *region).collect();
             let peer = clients_of(region);
-            let seeds: Seeds = world.seeds.below(peer.as_str());
+            let seeds: Seeds = stage.seeds.below(peer.as_str());
             let customers = Arc::new(Self {
                 region: region.clone(),
                 mean_per_s: topology.traffic.requests_per_s * about.share / shares,
@@ -134,20 +133,20 @@ impl Customers {
                     aborts: seeds.stream("aborts"),
                     bot: seeds.stream("bot"),
                 },
-                clock: world.clock.clone(),
-                network: world.wire.door_of(&peer),
-                recorder: world.recorder.clone(),
-                truth: world.truth.clone(),
-                tasks: world.customers.clone(),
+                clock: stage.clock.clone(),
+                network: stage.wire.door_of(&peer),
+                recorder: stage.recorder.clone(),
+                truth: stage.truth.clone(),
+                tasks: stage.customers.clone(),
                 topology: topology.clone(),
-                noise: world.spec.noise,
+                noise: stage.spec.noise,
             });
             let arrivals = customers.clone();
-            world.customers.run_arrivals(async move { arrivals.arrive().await });
-            if world.spec.noise {
+            stage.customers.run_arrivals(async move { arrivals.arrive().await });
+            if stage.spec.noise {
                 let noise = &topology.noise;
-                let bursts = Bursts::new(noise, seeds.stream("bot/bursts"), world.spec.start);
-                world.customers.run_arrivals(async move { customers.bot(bursts).await });
+                let bursts = Bursts::new(noise, seeds.stream("bot/bursts"), stage.spec.start);
+                stage.customers.run_arrivals(async move { customers.bot(bursts).await });
             }
         }
     }
@@ -268,7 +267,7 @@ impl Customers {
             Duration::from_secs_f64(self.topology.traffic.timeout_s)
         };
         let call = self.network.call(&self.dcs[dc].1, Listener::Rest, request);
-        let (outcome, cache) = match tokio::time::timeout(patience, call).await {
+        let (outcome, cache) = match self.clock.timeout(patience, call).await {
             Ok(Ok(response)) => {
                 let cache = response.headers().get(rest::CACHE_STATUS).map_or(
                     CacheStatus::None,

@@ -9,8 +9,7 @@ use kv_node::env::{Chance, Listener};
 use kv_node::ids::{Dc, Peer};
 
 use super::doors::Seeds;
-use super::spell::{Bursts, Spell};
-use super::wire::Wire;
+use super::wire::{Bursts, Spell, Wire};
 use crate::lab::monitor;
 use crate::spec::fault::{Fault, FaultKind, Who};
 use crate::spec::time::{self, IncidentTime};

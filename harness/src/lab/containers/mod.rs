@@ -1,0 +1,413 @@
+//! The containers lab: a node or a store in a container each, real sockets, real time, several times as fast.
+//!
+//! * [`engine`]: networks and containers, and the removal of those that nobody owns ([`owner`]).
+//! * [`links`]: sockets through which nodes reach the wire; [`remote`]: how the wire reaches nodes and stores.
+//! * [`config`]: a node's configuration; [`stores`]: what lies in the stores.
+//!
+//! Control plane, intakes, monitor and customers run in this process, as in every lab. All that members of the topology send
+//! to each other goes over the lab's wire: a node's requests come to it through a socket and go on through another. So a
+//! fault here is the same code as in the simulated lab, with the same witness.
+
+mod config;
+mod engine;
+mod links;
+mod owner;
+mod remote;
+mod stores;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use http::{Request, StatusCode};
+use kv_node::api::admin::METRICS;
+use kv_node::env::{Listener, Timestamp};
+use kv_node::ids::{Dc, Peer};
+use kv_node::telemetry::Lifecycle;
+use serde::Deserialize;
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+
+use self::config::Replay;
+pub use self::engine::Swept;
+use self::engine::{ContainerId, Ended, Engine, Network, Plan};
+use self::links::{Ports, Side};
+pub(super) use self::remote::Remote;
+use self::stores::Stores;
+use super::doors::{LabClock, Recorder, TaskSet};
+use super::wire::Service;
+use super::world::{Hosts, LabOn, Stage};
+use super::{Lab, LabError, intake, lock};
+use crate::recording::{CopyRow, OperationRow};
+use crate::spec::Spec;
+
+const REST_PORT: u16 = 8787;
+const TIER_PORT: u16 = 8790;
+const ADMIN_PORT: u16 = 8789;
+const STORE_PORT: u16 = 9000;
+/// The environment variable with a node's configuration.
+const CONFIG: &str = "KV_NODE_CONFIG";
+/// A node's memory: two caches, and what 50 requests a second ten times as fast take.
+const NODE_BYTES: i64 = 256 << 20;
+/// A store's memory: every key of a slice, several times over.
+const STORE_BYTES: i64 = 512 << 20;
+/// The incident begins so long after its containers were told to start.
+const BEGINS_AFTER: Duration = Duration::from_secs(10);
+/// How often a container is asked whether it is ready.
+const READY_EVERY: Duration = Duration::from_millis(50);
+
+/// The image of nodes and stores, where no other is named.
+pub const NODE_IMAGE: &str = "relapse/kv-node:test";
+/// The environment variable that names another.
+pub const NODE_IMAGE_VARIABLE: &str = "RELAPSE_NODE_IMAGE";
+
+/// A lab of containers, all named after a run.
+pub fn lab(seed: u64, run: &str) -> Box<dyn Lab> {
+    let image = std::env::var(NODE_IMAGE_VARIABLE).unwrap_or_else(|_| NODE_IMAGE.to_owned());
+    let hosts = InContainers { run: run.to_owned(), image, up: None };
+    Box::new(LabOn::new(seed, hosts))
+}
+
+/// Removes whatever earlier labs left behind: what belongs to no living process, or with `all` everything.
+pub fn sweep(all: bool) -> Result<Swept, LabError> {
+    runtime().map_err(LabError::Runtime)?.block_on(engine::sweep(all))
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Nodes and stores in containers.
+struct InContainers {
+    run: String,
+    image: String,
+    up: Option<Up>,
+}
+
+/// What there is once it has been set up.
+struct Up {
+    engine: Engine,
+    network: Network,
+    side: Side,
+    replay: Replay,
+    /// Links, logs and events.
+    tasks: Arc<TaskSet>,
+    containers: BTreeMap<Peer, Container>,
+    stores: Option<Stores>,
+    trouble: Arc<Trouble>,
+}
+
+struct Container {
+    id: ContainerId,
+    remote: Arc<Remote>,
+}
+
+/// Containers that ended though nobody ended them.
+#[derive(Default)]
+struct Trouble {
+    expected: Mutex<Vec<ContainerId>>,
+    ended: Mutex<Vec<Ended>>,
+}
+
+impl Hosts for InContainers {
+    fn runtime(&self) -> std::io::Result<Runtime> {
+        runtime()
+    }
+
+    async fn set_up(&mut self, spec: &Spec) -> Result<LabClock, LabError> {
+        engine::sweep(false).await?;
+        let engine = Engine::connect(&self.run).await?;
+        let network = engine.network("wire").await?;
+        let side = Side::of(network.gateway).await;
+        let speed = spec.speed.unwrap_or(1);
+        let origin = Instant::now() + BEGINS_AFTER;
+        let replay = Replay { wall_us: wall().after(BEGINS_AFTER), incident_us: spec.start, speed };
+        let (tasks, trouble) = (Arc::new(TaskSet::default()), Arc::new(Trouble::default()));
+        watch_ends(&engine, &tasks, &trouble);
+        self.up = Some(Up {
+            engine,
+            network,
+            side,
+            replay,
+            tasks,
+            containers: BTreeMap::new(),
+            stores: None,
+            trouble,
+        });
+        Ok(LabClock::at(spec.start, origin, speed))
+    }
+
+    async fn start_stores(&mut self, stage: &Stage) -> Result<(), LabError> {
+        let image = self.image.clone();
+        let up = self.up()?;
+        for peer in stage.spec.topology.stores.keys() {
+            let plan = Plan {
+                name: peer.as_str(),
+                image: &image,
+                command: ["store", "--listen", &format!("0.0.0.0:{STORE_PORT}")]
+                    .map(str::to_owned)
+                    .into(),
+                environment: Vec::new(),
+                ports: &[STORE_PORT],
+                memory_bytes: STORE_BYTES,
+            };
+            up.create(stage, peer, &plan).await?;
+        }
+        let stores: Vec<Peer> = stage.spec.topology.stores.keys().cloned().collect();
+        for peer in &stores {
+            up.start(peer, &[(STORE_PORT, Listener::Store)]).await?;
+        }
+        for peer in &stores {
+            up.until_ready(peer, Listener::Store, "/", |_| true).await?;
+        }
+        let remotes = stores.into_iter().map(|peer| {
+            let remote = up.containers[&peer].remote.clone();
+            (peer, remote)
+        });
+        let stores = Stores::new(stage, remotes.collect());
+        stores.lay(stage).await?;
+        up.stores = Some(stores);
+        Ok(())
+    }
+
+    async fn start_nodes(&mut self, stage: &Stage) -> Result<(), LabError> {
+        let image = self.image.clone();
+        let up = self.up()?;
+        for dc in stage.spec.topology.dcs.keys() {
+            let ports = up.open_links(stage, dc).await?;
+            let text = config::text(stage, dc, (&ports, up.side), up.replay)
+                .map_err(|error| LabError::Host(dc.to_string(), error.to_string()))?;
+            let plan = Plan {
+                name: dc.as_str(),
+                image: &image,
+                command: ["--config-from", CONFIG, "--log", "isolates"].map(str::to_owned).into(),
+                environment: vec![format!("{CONFIG}={text}")],
+                ports: &[REST_PORT, TIER_PORT, ADMIN_PORT],
+                memory_bytes: NODE_BYTES,
+            };
+            up.create(stage, &dc.peer(), &plan).await?;
+        }
+        for dc in stage.spec.topology.dcs.keys() {
+            up.start_node(stage, dc).await?;
+        }
+        for dc in stage.spec.topology.dcs.keys() {
+            up.until_serving(dc).await?;
+        }
+        if stage.clock.timestamp() > stage.spec.start {
+            return Err(LabError::Slow(BEGINS_AFTER));
+        }
+        Ok(())
+    }
+
+    async fn start_node(&mut self, stage: &Stage, dc: &Dc, _: u32) -> Result<(), LabError> {
+        self.up()?.start_node(stage, dc).await
+    }
+
+    async fn kill_node(&mut self, _: &Stage, dc: &Dc) -> Result<bool, LabError> {
+        let up = self.up()?;
+        let id = up.container(&dc.peer())?.id.clone();
+        lock(&up.trouble.expected).push(id.clone());
+        up.engine.kill(&id).await
+    }
+
+    async fn pause_node(&mut self, _: &Stage, dc: &Dc, on: bool) -> Result<bool, LabError> {
+        let up = self.up()?;
+        up.engine.pause(&up.container(&dc.peer())?.id, on).await
+    }
+
+    async fn copies(
+        &mut self,
+        stage: &Stage,
+        operations: &[OperationRow],
+    ) -> Result<Vec<CopyRow>, LabError> {
+        match &self.up()?.stores {
+            Some(stores) => stores.copies(stage, operations).await,
+            None => Err(LabError::NotStarted),
+        }
+    }
+
+    async fn trouble(&mut self) -> Result<(), LabError> {
+        self.up()?.trouble().await
+    }
+
+    async fn close(&mut self) -> Result<(), LabError> {
+        let Some(up) = self.up.take() else { return Ok(()) };
+        up.tasks.abort();
+        up.engine.remove_all().await.map(|_| ())
+    }
+}
+
+impl InContainers {
+    fn up(&mut self) -> Result<&mut Up, LabError> {
+        self.up.as_mut().ok_or(LabError::NotStarted)
+    }
+}
+
+impl Up {
+    fn container(&self, peer: &Peer) -> Result<&Container, LabError> {
+        self.containers.get(peer).ok_or_else(|| LabError::Unknown(peer.to_string()))
+    }
+
+    async fn create(
+        &mut self,
+        stage: &Stage,
+        peer: &Peer,
+        plan: &Plan<'_>,
+    ) -> Result<(), LabError> {
+        let id = self.engine.create(&self.network, plan).await?;
+        let remote = Remote::new();
+        stage.wire.serve(peer, Service::Remote(remote.clone()));
+        self.containers.insert(peer.clone(), Container { id, remote });
+        Ok(())
+    }
+
+    /// Starts a container and finds out where its ports are published.
+    async fn start(&self, peer: &Peer, ports: &[(u16, Listener)]) -> Result<(), LabError> {
+        let Container { id, remote } = self.container(peer)?;
+        self.engine.start(id).await?;
+        for (port, listener) in ports {
+            match (self.engine.address(id, *port).await?, self.engine.ended(id).await) {
+                (Some(address), _) => remote.publish(*listener, address),
+                (None, Some(ended)) => return Err(self.why(ended).await),
+                (None, None) => {
+                    let why = format!("its port {port} is not published");
+                    return Err(LabError::Host(peer.to_string(), why));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn start_node(&self, stage: &Stage, dc: &Dc) -> Result<(), LabError> {
+        let peer = dc.peer();
+        let id = self.container(&peer)?.id.clone();
+        let since = wall();
+        lock(&self.trouble.expected).retain(|expected| *expected != id);
+        let ports = [
+            (REST_PORT, Listener::Rest),
+            (TIER_PORT, Listener::Tier),
+            (ADMIN_PORT, Listener::Admin),
+        ];
+        self.start(&peer, &ports).await?;
+        let lines = self.engine.lines(&id, since.unix_s());
+        let recorder = stage.recorder.clone();
+        self.tasks.run(async move {
+            let mut lines = Box::pin(lines);
+            let mut lives = Lives { recorder, rest: String::new() };
+            while let Some(text) = lines.next().await {
+                lives.take(&text);
+            }
+        });
+        Ok(())
+    }
+
+    /// Opens a link to everything that a node calls.
+    async fn open_links(&self, stage: &Stage, dc: &Dc) -> Result<Ports, LabError> {
+        let topology = &stage.spec.topology;
+        let tiers = topology.dcs.keys().map(|dc| (dc.peer(), Listener::Tier));
+        let stores = topology.stores.keys().map(|peer| (peer.clone(), Listener::Store));
+        let others = [
+            (kv_node::control::NAME, Listener::Control),
+            (intake::LOGS, Listener::Intake),
+            (intake::REPORTS, Listener::Intake),
+        ];
+        let others = others.map(|(name, listener)| (Peer::from(name), listener));
+        let all: Vec<_> = tiers.chain(stores).chain(others).collect();
+        links::open(stage, self.side, &self.tasks, (&dc.peer(), &all)).await
+    }
+
+    async fn until_serving(&self, dc: &Dc) -> Result<(), LabError> {
+        self.until_ready(&dc.peer(), Listener::Admin, METRICS, |status| status == StatusCode::OK)
+            .await
+    }
+
+    /// Waits until a container answers as it should, or has ended.
+    async fn until_ready(
+        &self,
+        peer: &Peer,
+        listener: Listener,
+        path: &str,
+        ready: impl Fn(StatusCode) -> bool,
+    ) -> Result<(), LabError> {
+        let container = self.container(peer)?;
+        loop {
+            self.trouble().await?;
+            let request = Request::get(path).body(bytes::Bytes::new());
+            let request =
+                request.map_err(|error| LabError::Host(peer.to_string(), error.to_string()))?;
+            let answer = container.remote.call(listener, request).await;
+            if answer.is_ok_and(|answer| ready(answer.status())) {
+                return Ok(());
+            }
+            tokio::time::sleep(READY_EVERY).await;
+        }
+    }
+
+    /// Whether a container has ended that nobody ended, and why.
+    async fn trouble(&self) -> Result<(), LabError> {
+        let first = lock(&self.trouble.ended).first().cloned();
+        match first {
+            Some(ended) => Err(self.why(ended).await),
+            None => Ok(()),
+        }
+    }
+
+    async fn why(&self, ended: Ended) -> LabError {
+        let named = self.containers.iter().find(|(_, container)| container.id == ended.container);
+        let name = named.map_or("a container".to_owned(), |(peer, _)| peer.to_string());
+        let why = if ended.out_of_memory {
+            "the kernel killed it: it needed more memory than its limit".to_owned()
+        } else {
+            let said = self.engine.last_lines(&ended.container).await;
+            format!("it ended with {}: {}", ended.exit_code, said.trim())
+        };
+        LabError::Host(name, why)
+    }
+}
+
+/// Takes down which containers end, but for those that were ended on purpose.
+fn watch_ends(engine: &Engine, tasks: &Arc<TaskSet>, trouble: &Arc<Trouble>) {
+    let (ends, trouble) = (engine.ends(), trouble.clone());
+    tasks.run(async move {
+        let mut ends = Box::pin(ends);
+        while let Some(ended) = ends.next().await {
+            if !lock(&trouble.expected).contains(&ended.container) {
+                lock(&trouble.ended).push(ended);
+            }
+        }
+    });
+}
+
+/// What a node writes on stderr of its life.
+struct Lives {
+    recorder: Arc<Recorder>,
+    /// The beginning of a line whose end has not come yet.
+    rest: String,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    signal: String,
+    at: Option<Timestamp>,
+}
+
+impl Lives {
+    fn take(&mut self, text: &str) {
+        self.rest.push_str(text);
+        while let Some((line, rest)) = self.rest.split_once('\n') {
+            if let Ok(Line { signal, at: Some(at) }) = serde_json::from_str(line)
+                && signal == "lifecycle"
+                && let Ok(event) = serde_json::from_str::<Lifecycle>(line)
+            {
+                self.recorder.lifecycle(at, event);
+            }
+            self.rest = rest.to_owned();
+        }
+    }
+}
+
+/// The wall clock, which nodes and this process have in common.
+fn wall() -> Timestamp {
+    crate::runs::about::wall()
+}

@@ -1,0 +1,454 @@
+//! What all labs have in common: the members of a topology on one wire, customers, faults, telemetry and who watches it.
+//!
+//! A lab differs from another in where nodes and stores run ([`Hosts`]) and in how time passes ([`LabClock`]). Control plane,
+//! intakes, monitor and customers run in this process in every lab, and everything that is sent goes over the wire.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use kv_node::api::{admin, auth::Secret};
+use kv_node::config::{DcStatus, Members, NamespaceAbout, Namespaces, Snapshot};
+use kv_node::control::{self, Change, Control, ControlConfig};
+use kv_node::env::{Chance, Listener, NodeEnv};
+use kv_node::ids::{Dc, Namespace, NamespaceClass, Peer};
+use kv_node::telemetry::Lifecycle;
+use kv_node::telemetry::ship::{Shipper, ShipperEnv};
+use tokio::runtime::Runtime;
+
+use super::customers::Customers;
+use super::doors::{LabClock, Recorder, Seeds, Sink, TaskSet};
+use super::intake::{self, Intake, Taken};
+use super::monitor::{self, Monitor, MonitorConfig, Scraped};
+use super::truth::Truth;
+use super::wire::{Service, Wire};
+use super::{ActionId, Lab, LabError, Progress, noise};
+use crate::recording::{CopyRow, Journal, MESSAGES, OperationRow, RecordingWriter};
+use crate::spec::time::IncidentTime;
+use crate::spec::{Action, Spec};
+
+/// Requests that are under way at the end get so much longer to come to theirs than any customer waits.
+const RUN_OUT: Duration = Duration::from_secs(5);
+/// The secret of every node in a lab.
+pub(super) const SECRET: &[u8] = b"known to every lab";
+/// The sealing key of every node in a lab.
+pub(super) const SEALING_KEYS: [(u8, [u8; 32]); 1] = [(1, [0x5e; 32])];
+/// How often an operator whose request got no answer sends it again.
+const OPERATOR_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where nodes and stores run, and what their time is: all that differs from lab to lab.
+pub(super) trait Hosts {
+    /// The runtime of everything in this process.
+    fn runtime(&self) -> std::io::Result<Runtime>;
+    /// Prepares whatever needs no time of the incident, and says when the incident begins.
+    async fn set_up(&mut self, spec: &Spec) -> Result<LabClock, LabError>;
+    /// Starts the stores, with what lies in them from the beginning.
+    async fn start_stores(&mut self, stage: &Stage) -> Result<(), LabError>;
+    /// Starts every node.
+    async fn start_nodes(&mut self, stage: &Stage) -> Result<(), LabError>;
+    /// Starts a node for another life.
+    async fn start_node(&mut self, stage: &Stage, dc: &Dc, life: u32) -> Result<(), LabError>;
+    /// Kills a node; false where it did not run.
+    async fn kill_node(&mut self, stage: &Stage, dc: &Dc) -> Result<bool, LabError>;
+    /// Lets a node stand still where it is, or go on; false where it did not run.
+    async fn pause_node(&mut self, stage: &Stage, dc: &Dc, on: bool) -> Result<bool, LabError>;
+    /// What the stores hold of the keys that were written.
+    async fn copies(
+        &mut self,
+        stage: &Stage,
+        operations: &[OperationRow],
+    ) -> Result<Vec<CopyRow>, LabError>;
+    /// What went wrong behind the lab's back since it was asked last.
+    async fn trouble(&mut self) -> Result<(), LabError>;
+    /// Removes everything that would outlive the lab.
+    async fn close(&mut self) -> Result<(), LabError>;
+}
+
+/// What every member of a lab stands on.
+pub(super) struct Stage {
+    pub(super) spec: Spec,
+    pub(super) seeds: Seeds,
+    pub(super) clock: Arc<LabClock>,
+    pub(super) wire: Arc<Wire>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) truth: Arc<Truth>,
+    pub(super) customers: Arc<TaskSet>,
+    pub(super) members: Arc<Members>,
+    pub(super) namespaces: Arc<Namespaces>,
+    pub(super) initial: Snapshot,
+}
+
+/// A lab: a runtime, and what runs in it once it has been started.
+pub(super) struct LabOn<H: Hosts> {
+    seed: u64,
+    hosts: H,
+    runtime: Option<Runtime>,
+    world: Option<World>,
+}
+
+/// What exists once a lab has been started.
+struct World {
+    stage: Stage,
+    intakes: Vec<Arc<Intake>>,
+    monitor: Arc<Monitor>,
+    lives: BTreeMap<Dc, u32>,
+    witnesses: Vec<Witness>,
+}
+
+/// How an action is known to have acted.
+enum Witness {
+    /// Nodes that took the revision which the control plane made of it.
+    Revision(Arc<std::sync::Mutex<Option<u64>>>),
+    /// What the wire counted.
+    Fault(usize),
+    /// It was done at once, or not at all.
+    Done(u64),
+}
+
+impl<H: Hosts> LabOn<H> {
+    /// A lab that draws all chance of its own from a seed.
+    pub(super) fn new(seed: u64, hosts: H) -> Self {
+        Self { seed, hosts, runtime: None, world: None }
+    }
+
+    fn parts(&mut self) -> Result<(&Runtime, &mut World, &mut H), LabError> {
+        match (&self.runtime, &mut self.world) {
+            (Some(runtime), Some(world)) => Ok((runtime, world, &mut self.hosts)),
+            _ => Err(LabError::NotStarted),
+        }
+    }
+}
+
+impl<H: Hosts> Lab for LabOn<H> {
+    fn start(&mut self, spec: &Spec) -> Result<(), LabError> {
+        let runtime = self.runtime.insert(self.hosts.runtime().map_err(LabError::Runtime)?);
+        let world = runtime.block_on(World::new(spec, self.seed, &mut self.hosts))?;
+        self.world = Some(world);
+        Ok(())
+    }
+
+    fn advance(&mut self, until: IncidentTime) -> Result<(), LabError> {
+        let (runtime, world, hosts) = self.parts()?;
+        runtime.block_on(async {
+            world.stage.clock.sleep_until(until).await;
+            hosts.trouble().await
+        })?;
+        world.stage.unhurt()
+    }
+
+    fn apply(&mut self, action: &Action) -> Result<ActionId, LabError> {
+        let (runtime, world, hosts) = self.parts()?;
+        runtime.block_on(world.apply(action, hosts))
+    }
+
+    fn progress(&self) -> Progress {
+        let (Some(runtime), Some(world)) = (&self.runtime, &self.world) else {
+            return Progress::default();
+        };
+        // Outside of the runtime the clock shows the machine's time.
+        let _inside = runtime.enter();
+        let (requests, failures) = world.stage.truth.totals();
+        Progress { at: world.stage.clock.timestamp(), requests, failures }
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<RecordingWriter, LabError> {
+        let (runtime, world, hosts) = self.parts()?;
+        let recording = runtime.block_on(world.finish(hosts))?;
+        world.stage.unhurt()?;
+        runtime.block_on(hosts.close())?;
+        Ok(recording)
+    }
+}
+
+impl<H: Hosts> Drop for LabOn<H> {
+    fn drop(&mut self) {
+        if let Some(runtime) = &self.runtime {
+            // Whoever drops a lab unfinished has a reason to tell already.
+            let _ = runtime.block_on(self.hosts.close());
+        }
+    }
+}
+
+impl Stage {
+    fn new(spec: &Spec, seed: u64, clock: LabClock) -> Self {
+        let seeds = Seeds::new(seed);
+        let clock = Arc::new(clock);
+        Self {
+            members: Arc::new(spec.members()),
+            wire: Wire::new(&spec.topology, clock.clone(), seeds.clone()),
+            recorder: Arc::new(Recorder::new(spec.start)),
+            truth: Truth::new(&spec.topology, &seeds),
+            initial: Snapshot {
+                revision: 1,
+                new_backend: true,
+                dcs: spec.topology.dcs.keys().map(|dc| (dc.clone(), DcStatus::default())).collect(),
+                enrolled: enrolled(spec),
+            },
+            customers: Arc::default(),
+            spec: spec.clone(),
+            seeds,
+            clock,
+            namespaces: Arc::new(namespaces(spec)),
+        }
+    }
+
+    /// Nothing panicked outside of every exception boundary.
+    fn unhurt(&self) -> Result<(), LabError> {
+        match self.wire.panics() + self.customers.panics() {
+            0 => Ok(()),
+            panics => Err(LabError::Panicked(panics)),
+        }
+    }
+
+    /// The doors of a member, with streams of chance of its own.
+    pub(super) fn env(&self, peer: &Peer, streams: &str) -> NodeEnv {
+        let network = self.wire.door_of(peer);
+        let tasks = self.wire.tasks_of(peer);
+        let seeds = self.seeds.below(streams);
+        let doors = ShipperEnv {
+            clock: self.clock.clone(),
+            network: network.clone(),
+            tasks: tasks.clone(),
+        };
+        let intake_of = |signal| Peer::from(intake::peer_of(signal));
+        NodeEnv {
+            clock: self.clock.clone(),
+            network,
+            tasks,
+            sink: Arc::new(Sink {
+                recorder: self.recorder.clone(),
+                shipper: Shipper::new(peer.clone(), doors, seeds.stream("ship"), intake_of),
+            }),
+            chance: Arc::new(seeds),
+        }
+    }
+
+    fn start_control(&self) {
+        let peer = Peer::from(control::NAME);
+        let config = ControlConfig {
+            members: self.members.clone(),
+            secret: SECRET.into(),
+            build: self.spec.build.clone(),
+            initial: self.initial.clone(),
+            probe_namespace: Some(monitor::probe_namespace()),
+        };
+        let control = Control::start(config, self.env(&peer, "node/control"));
+        self.wire.serve(&peer, Service::Control(control));
+    }
+
+    fn start_intakes(&self) -> Vec<Arc<Intake>> {
+        let start = |name: &str| {
+            let limits = self.spec.topology.telemetry.clone();
+            let intake = Arc::new(Intake::new(self.clock.clone(), limits));
+            self.wire.serve(&Peer::from(name), Service::Intake(intake.clone()));
+            intake
+        };
+        [intake::LOGS, intake::REPORTS].map(start).into()
+    }
+
+    fn start_monitor(&self) -> Arc<Monitor> {
+        let dcs = self.spec.topology.dcs.iter();
+        let nodes = dcs.map(|(dc, about)| Scraped {
+            peer: dc.peer(),
+            listener: Listener::Admin,
+            job: "kv-node",
+            place: Some((dc.clone(), about.region.clone())),
+        });
+        let other = |name: &str, listener, job| Scraped {
+            peer: Peer::from(name),
+            listener,
+            job,
+            place: None,
+        };
+        let others = [
+            other(control::NAME, Listener::Control, "control"),
+            other(intake::LOGS, Listener::Intake, "intake"),
+            other(intake::REPORTS, Listener::Intake, "intake"),
+        ];
+        let config = MonitorConfig {
+            scraped: nodes.chain(others).collect(),
+            rules: self.spec.rules.clone(),
+            secret: SECRET.into(),
+            probed: self.spec.topology.dcs.keys().cloned().collect(),
+        };
+        let peer = Peer::from(monitor::NAME);
+        let monitor = Monitor::new(config, self.env(&peer, "monitor"));
+        self.customers.run_arrivals(monitor.clone().watch());
+        self.customers.run_arrivals(monitor.clone().probe());
+        monitor
+    }
+
+    /// An operator asks the control plane for a change, until it answers.
+    fn operate(&self, change: Change) -> Witness {
+        let revision = Arc::new(std::sync::Mutex::new(None));
+        let told = revision.clone();
+        let env = self.env(&Peer::from("operator"), "operator");
+        let tasks = env.tasks.clone();
+        tasks.spawn(Box::pin(async move {
+            let secret = Secret::new(SECRET);
+            loop {
+                let body = serde_json::to_vec(&change).unwrap_or_default();
+                let Ok(request) = Request::post(control::CHANGE).body(Bytes::from(body)) else {
+                    return;
+                };
+                let control = Peer::from("control");
+                let answer = admin::call(&env, &secret, &control, Listener::Control, request).await;
+                if let Some(answer) = answer.filter(|answer| answer.status().is_success()) {
+                    #[derive(serde::Deserialize)]
+                    struct Made {
+                        revision: u64,
+                    }
+                    let made = serde_json::from_slice::<Made>(answer.body()).ok();
+                    *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                        made.map(|made| made.revision);
+                    return;
+                }
+                env.clock.sleep(OPERATOR_PAUSE).await;
+            }
+        }));
+        Witness::Revision(revision)
+    }
+}
+
+impl World {
+    async fn new(spec: &Spec, seed: u64, hosts: &mut impl Hosts) -> Result<Self, LabError> {
+        let clock = hosts.set_up(spec).await?;
+        let stage = Stage::new(spec, seed, clock);
+        let snapshot = stage.initial.clone();
+        stage.recorder.journal(spec.start, Journal::Life(Lifecycle::Revised { snapshot }));
+        hosts.start_stores(&stage).await?;
+        stage.start_control();
+        let intakes = stage.start_intakes();
+        hosts.start_nodes(&stage).await?;
+        if stage.clock.timestamp() < spec.start {
+            stage.clock.sleep_until(spec.start).await;
+        }
+        if spec.noise {
+            noise::install(&stage.wire, &spec.topology, &stage.seeds, spec.start, spec.end);
+        }
+        Customers::start(&stage);
+        Ok(Self {
+            monitor: stage.start_monitor(),
+            lives: spec.topology.dcs.keys().map(|dc| (dc.clone(), 1)).collect(),
+            witnesses: Vec::new(),
+            intakes,
+            stage,
+        })
+    }
+
+    async fn apply(
+        &mut self,
+        action: &Action,
+        hosts: &mut impl Hosts,
+    ) -> Result<ActionId, LabError> {
+        let id = self.witnesses.len() as u64;
+        let stage = &self.stage;
+        let now = stage.clock.timestamp();
+        stage.recorder.journal(now, Journal::Action { id, text: action.text() });
+        let witness = match action {
+            Action::Maintenance { dc } => stage.operate(Change::Maintenance { dc: dc.clone() }),
+            Action::Return { dc } => stage.operate(Change::Return { dc: dc.clone() }),
+            Action::NewBackendIn { dc, on } => {
+                stage.operate(Change::NewBackendIn { dc: dc.clone(), on: *on })
+            }
+            Action::NewBackend { on } => stage.operate(Change::NewBackend { on: *on }),
+            Action::Enroll { namespace, on } => {
+                stage.operate(Change::Enroll { namespace: namespace.clone(), on: *on })
+            }
+            Action::Crash { dc } => {
+                let stopped = hosts.kill_node(stage, dc).await?;
+                stage.recorder.withdraw(dc);
+                Witness::Done(u64::from(stopped))
+            }
+            Action::Start { dc } => {
+                let life = self.lives.entry(dc.clone()).or_insert(0);
+                *life += 1;
+                hosts.start_node(stage, dc, *life).await?;
+                Witness::Done(1)
+            }
+            Action::Pause { dc } => {
+                Witness::Done(u64::from(hosts.pause_node(stage, dc, true).await?))
+            }
+            Action::Resume { dc } => {
+                Witness::Done(u64::from(hosts.pause_node(stage, dc, false).await?))
+            }
+            Action::Fault { fault, for_s } => {
+                let until = now.after(Duration::from_secs(*for_s));
+                Witness::Fault(stage.wire.install(fault.clone(), until, &format!("fault/{id}")))
+            }
+        };
+        self.witnesses.push(witness);
+        Ok(ActionId(id))
+    }
+
+    async fn finish(&mut self, hosts: &mut impl Hosts) -> Result<RecordingWriter, LabError> {
+        let Self { stage, monitor, .. } = self;
+        stage.customers.stop_arrivals();
+        monitor.stop_probing();
+        let patience = Duration::from_secs_f64(stage.spec.topology.traffic.timeout_s);
+        stage.clock.pause(patience + RUN_OUT).await;
+        stage.wire.quiet();
+        // Two rounds more, since one can be missed: what nodes counted in the end is compared with what they answered.
+        monitor.round().await;
+        monitor.round().await;
+        hosts.trouble().await?;
+        let now = stage.clock.timestamp();
+        for (id, witness) in (0u64..).zip(&self.witnesses) {
+            let (text, acted) = match witness {
+                Witness::Revision(revision) => {
+                    let revision =
+                        *revision.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    let nodes = revision.map_or(0, |revision| stage.recorder.nodes_with(revision));
+                    ("nodes that took it".to_owned(), nodes)
+                }
+                Witness::Fault(fault) => (MESSAGES.to_owned(), stage.wire.acted(*fault)),
+                Witness::Done(times) => ("nodes".to_owned(), *times),
+            };
+            stage.recorder.journal(now, Journal::Witness { id, text, acted });
+        }
+        let (truth, offered, requests) = stage.truth.take();
+        let monitored = monitor.take_all();
+        let mut taken = Taken::default();
+        for intake in &self.intakes {
+            let more = intake.taken();
+            taken.lines.extend(more.lines);
+            taken.exceptions.extend(more.exceptions);
+            taken.spans.extend(more.spans);
+        }
+        for failure in monitored.failures {
+            stage.recorder.journal(now, Journal::RuleFailed { text: failure });
+        }
+        stage.recorder.journal(now, Journal::End);
+        let operations = stage.truth.take_operations();
+        Ok(RecordingWriter {
+            copies: hosts.copies(stage, &operations).await?,
+            operations,
+            truth,
+            offered,
+            requests,
+            wire: stage.wire.take_counts(),
+            journal: stage.recorder.take(),
+            answers: stage.wire.take_answers(),
+            metrics: monitored.scrapes,
+            lines: taken.lines,
+            exceptions: taken.exceptions,
+            spans: taken.spans,
+            alerts: monitored.alerts,
+        })
+    }
+}
+
+fn enrolled(spec: &Spec) -> std::collections::BTreeSet<Namespace> {
+    let of_customers = spec.topology.namespaces.iter().filter(|n| n.enrolled).map(|n| n.id.clone());
+    of_customers.chain([monitor::probe_namespace()]).collect()
+}
+
+fn namespaces(spec: &Spec) -> Namespaces {
+    let of_customers = spec.topology.namespaces.iter().map(|n| (n.id.clone(), n.class.clone()));
+    of_customers
+        .chain([(monitor::probe_namespace(), NamespaceClass::from("probe"))])
+        .map(|(id, class)| (id.clone(), NamespaceAbout::open(&id, class)))
+        .collect()
+}
