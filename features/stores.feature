@@ -41,6 +41,25 @@ Feature: A store goes away
         sum(increase(node_purge_sent_total[10m])) / sum(increase(node_purge_sent_total[10m] offset 70m))
         """
 
+  Rule: one of two, for a quarter of an hour, in containers as well
+    Scenario: customers notice nothing, on-call is told at once, and in the end both hold the same
+      Given the topology "small" with its traffic and without noise
+      And customers send 30 requests a second
+      And containers run it 10 times as fast
+      And the replay starts at 2023-07-11 12:00
+      When 5 minutes pass
+      And these faults act for 15 minutes:
+        | fault     | from   | to      | amount | share |
+        | partition | anyone | store-a |        | 100 % |
+      And 15 minutes pass
+      Then the share of failed requests stays below 0.05 %
+      And these alerts fired, and no other of severity "page":
+        | alert          | for           | within    |
+        | RedundancyLost | store=store-a | 7 minutes |
+      When 11 minutes pass
+      Then the share of failed requests stays below 0.05 %
+      And every key that was written is the same in all stores
+
   Rule: configured away
     Scenario: a store that is configured away is missed before anything fails
       Given the topology "small" with its traffic

@@ -6,6 +6,7 @@ mod dashboards;
 mod export;
 mod judge;
 mod list;
+mod parity;
 mod plan;
 mod run;
 
@@ -41,6 +42,8 @@ enum Command {
     Steps,
     /// Replays and judges
     Run(run::Run),
+    /// Runs scenarios in the simulated lab and in containers, and compares what the two tell
+    Parity(parity::Compare),
     /// Judges the recordings of an earlier `run --out` again, by the features as they are now
     Judge {
         /// The folder that was given to `run --out`, or one run of it
@@ -127,6 +130,7 @@ pub fn main() -> Exit {
         Command::Plan(chosen) => plan::plan(&root, &chosen),
         Command::Steps => list::steps(),
         Command::Run(run) => run::run(&root, &run),
+        Command::Parity(compare) => parity::parity(&root, &compare),
         Command::Judge { dir, junit } => judge::judge(&root, &dir, junit.as_deref()),
         Command::Clean { all } => clean::clean(&root, all),
         Command::Dashboards { command } => dashboards::dashboards(&root, &command),
@@ -180,6 +184,10 @@ fn tell(problems: &[Problem]) -> Exit {
         &format!("{n} problem{} in the specification", if n == 1 { "" } else { "s" }),
         Exit::Specification,
     )
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn complain(message: &str, exit: Exit) -> Exit {

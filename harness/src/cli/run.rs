@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Chosen, complain, err, out, scenarios};
+use super::{Chosen, complain, counted, err, out, scenarios};
 use crate::exit::Exit;
 use crate::judge::Judge;
 use crate::lab::Kind;
@@ -87,8 +87,7 @@ fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
     };
     let jobs = if args.jobs == 0 { cores } else { args.jobs };
     let store = Store::of(root);
-    let again = args.no_cache || args.on == Kind::Containers;
-    let plan = Plan { runs: &runs, jobs, again, store: &store };
+    let plan = Plan { runs: &runs, jobs, again: args.no_cache, store: &store };
     let mut watcher = Watcher::new(&runs);
     let mut costs = vec![Err("it was interrupted".to_owned()); runs.len()];
     let mut exit = runs::execute(&plan, |event| {
@@ -144,10 +143,6 @@ fn chosen(root: &Path, args: &Run) -> Result<Vec<Scenario>, Exit> {
         scenario.spec.stores = args.stores;
     }
     Ok(scenarios)
-}
-
-fn counted(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// What it takes to do the same again: on the first line and on the last.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -30,31 +30,42 @@ pub(super) use super::lock;
 #[derive(Debug)]
 pub(super) struct LabClock {
     epoch: IncidentTime,
-    origin: Instant,
+    /// When the runtime's time is the epoch; until that is known, it is the epoch.
+    origin: OnceLock<Instant>,
     speed: u32,
 }
 
 impl LabClock {
     /// A clock that shows `epoch` now.
     pub(super) fn new(epoch: IncidentTime) -> Self {
-        Self { epoch, origin: Instant::now(), speed: 1 }
+        Self { epoch, origin: Instant::now().into(), speed: 1 }
     }
 
-    /// A clock that will show `epoch` at a moment, and is `speed` times as fast as the runtime's.
-    pub(super) fn at(epoch: IncidentTime, origin: Instant, speed: u32) -> Self {
-        Self { epoch, origin, speed }
+    /// A clock that shows `epoch` and does not go on before [`Self::begin`]; then it is `speed` times as fast as the runtime's.
+    pub(super) fn waiting(epoch: IncidentTime, speed: u32) -> Self {
+        Self { epoch, origin: OnceLock::new(), speed }
+    }
+
+    /// Lets a clock that waited show its epoch so long from now.
+    pub(super) fn begin(&self, ahead: Duration) {
+        // Whoever begins twice began with the first.
+        let _ = self.origin.set(Instant::now() + ahead);
     }
 
     pub(super) fn timestamp(&self) -> Timestamp {
+        let Some(origin) = self.origin.get() else { return self.epoch };
         let now = Instant::now();
-        match now.checked_duration_since(self.origin) {
+        match now.checked_duration_since(*origin) {
             Some(passed) => self.epoch.after(passed * self.speed),
-            None => self.epoch.before((self.origin - now) * self.speed),
+            None => self.epoch.before((*origin - now) * self.speed),
         }
     }
 
+    /// Waits for a moment, once the clock goes.
     pub(super) async fn sleep_until(&self, until: IncidentTime) {
-        tokio::time::sleep_until(self.origin + until.since(self.epoch) / self.speed).await;
+        if let Some(origin) = self.origin.get() {
+            tokio::time::sleep_until(*origin + until.since(self.epoch) / self.speed).await;
+        }
     }
 
     /// Lets incident time pass.

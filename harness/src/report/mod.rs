@@ -1,8 +1,10 @@
 //! What people read: verdicts as text, progress while a run is under way. What CI reads: verdicts as JUnit.
 
 pub mod junit;
+mod parity;
 mod progress;
 mod text;
 
+pub use parity::parity;
 pub use progress::Watcher;
 pub use text::{cost, judgement, number};

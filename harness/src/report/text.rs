@@ -33,7 +33,7 @@ pub fn judgement(scenario: &Scenario, judgement: &Judgement) -> String {
     out
 }
 
-fn word(verdict: Verdict) -> &'static str {
+pub(super) fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "PASS",
         Verdict::Fail => "FAIL",
@@ -73,8 +73,13 @@ fn table(judgement: &Judgement) -> String {
             ]);
         }
     }
-    let mut widths = [0; 7];
-    for row in &rows {
+    columns(&rows)
+}
+
+/// Rows under the first one as their heads; a column in which nothing stands is left out.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::about::{self, About, Stopwatch};
 use super::{Run, Store};
 use crate::exit::Exit;
-use crate::lab::{self, Kind, Progress};
+use crate::lab::{self, Kind, LabError, Progress};
 use crate::spec::Spec;
 
 /// What happens while runs are under way.
@@ -70,7 +70,28 @@ pub fn execute(plan: &Plan<'_>, mut tell: impl FnMut(&Event)) -> Exit {
         let _ = child.kill();
         let _ = child.wait();
     }
+    // What a lab was making when it was killed it can no longer remove.
+    if plan.runs.iter().any(|run| run.lab == Kind::Containers) {
+        return exit.or(swept());
+    }
     exit
+}
+
+/// Removes the containers of labs that have ended. Without an engine there are none.
+fn swept() -> Exit {
+    match lab::containers::sweep(false) {
+        Ok(_) | Err(LabError::NoEngine(_)) => Exit::Pass,
+        Err(_) => Exit::Environment,
+    }
+}
+
+/// Ends this process when its parent does, however that ends: then nobody is left to be told anything.
+fn end_with_parent() {
+    std::thread::spawn(|| {
+        // Nothing is ever written there.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(i32::from(Exit::Interrupted.code()));
+    });
 }
 
 fn supervise(
@@ -89,6 +110,7 @@ fn supervise(
         {
             let run = &plan.runs[at];
             if !plan.again
+                && run.lab == Kind::Simulated
                 && let Some(about) = plan.store.known(&run.hash)
             {
                 tell(&Event::Finished(at, Box::new(about), true));
@@ -154,7 +176,7 @@ fn begin(plan: &Plan<'_>, at: usize, events: &Sender<Event>) -> std::io::Result<
             "--out",
         ])
         .arg(&folder)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
@@ -194,6 +216,7 @@ pub fn lab_run(
     hash: &str,
     out: &Path,
 ) -> Result<(), String> {
+    end_with_parent();
     let watch = Stopwatch::start();
     let calibration_ms = about::calibrate();
     let bytes = std::fs::read(spec).map_err(|error| format!("{}: {error}", spec.display()))?;

@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::container::LogOutput;
@@ -34,6 +35,8 @@ const RUN: &str = "relapse.run";
 const OWNER: &str = "relapse.owner";
 /// The user and group of every container.
 const USER: &str = "65532:65532";
+/// How long the engine may go on with what a lab asked for that was killed.
+const AFTERMATH: Duration = Duration::from_secs(1);
 /// Of a container's log the engine keeps so much.
 const LOG_BYTES: &str = "32m";
 
@@ -307,11 +310,20 @@ async fn connect() -> Result<Docker, LabError> {
 pub(super) async fn sweep(all: bool) -> Result<Swept, LabError> {
     let docker = connect().await?;
     let abandoned = |labels: &HashMap<String, String>| {
-        all || labels
-            .get(OWNER)
-            .is_some_and(|owner| owner.parse().is_ok_and(|owner: Owner| owner.is_gone()))
+        let gone = |owner: &String| owner.parse().is_ok_and(|owner: Owner| owner.is_gone());
+        all || labels.get(OWNER).is_some_and(gone)
     };
-    remove(&docker, abandoned).await
+    let mut swept = Swept::default();
+    loop {
+        let more = remove(&docker, abandoned).await?;
+        if more == Swept::default() {
+            return Ok(swept);
+        }
+        swept.containers += more.containers;
+        swept.networks += more.networks;
+        // Whoever was killed may have asked for something that the engine is still making.
+        tokio::time::sleep(AFTERMATH).await;
+    }
 }
 
 /// Removes what a lab made and `which` wants removed: containers first, since a network with one in it stays.

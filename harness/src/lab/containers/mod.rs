@@ -27,7 +27,6 @@ use kv_node::ids::{Dc, Peer};
 use kv_node::telemetry::Lifecycle;
 use serde::Deserialize;
 use tokio::runtime::Runtime;
-use tokio::time::Instant;
 
 use self::config::Replay;
 pub use self::engine::Swept;
@@ -52,7 +51,7 @@ const CONFIG: &str = "KV_NODE_CONFIG";
 const NODE_BYTES: i64 = 256 << 20;
 /// A store's memory: every key of a slice, several times over.
 const STORE_BYTES: i64 = 512 << 20;
-/// The incident begins so long after its containers were told to start.
+/// The incident begins so long after nodes are first told to start.
 const BEGINS_AFTER: Duration = Duration::from_secs(10);
 /// How often a container is asked whether it is ready.
 const READY_EVERY: Duration = Duration::from_millis(50);
@@ -90,7 +89,6 @@ struct Up {
     engine: Engine,
     network: Network,
     side: Side,
-    replay: Replay,
     /// Links, logs and events.
     tasks: Arc<TaskSet>,
     containers: BTreeMap<Peer, Container>,
@@ -120,22 +118,18 @@ impl Hosts for InContainers {
         let engine = Engine::connect(&self.run).await?;
         let network = engine.network("wire").await?;
         let side = Side::of(network.gateway).await;
-        let speed = spec.speed.unwrap_or(1);
-        let origin = Instant::now() + BEGINS_AFTER;
-        let replay = Replay { wall_us: wall().after(BEGINS_AFTER), incident_us: spec.start, speed };
         let (tasks, trouble) = (Arc::new(TaskSet::default()), Arc::new(Trouble::default()));
         watch_ends(&engine, &tasks, &trouble);
         self.up = Some(Up {
             engine,
             network,
             side,
-            replay,
             tasks,
             containers: BTreeMap::new(),
             stores: None,
             trouble,
         });
-        Ok(LabClock::at(spec.start, origin, speed))
+        Ok(LabClock::waiting(spec.start, spec.speed.unwrap_or(1)))
     }
 
     async fn start_stores(&mut self, stage: &Stage) -> Result<(), LabError> {
@@ -174,9 +168,15 @@ impl Hosts for InContainers {
     async fn start_nodes(&mut self, stage: &Stage) -> Result<(), LabError> {
         let image = self.image.clone();
         let up = self.up()?;
+        let replay = Replay {
+            wall_us: wall().after(BEGINS_AFTER),
+            incident_us: stage.spec.start,
+            speed: stage.spec.speed.unwrap_or(1),
+        };
+        stage.clock.begin(BEGINS_AFTER);
         for dc in stage.spec.topology.dcs.keys() {
             let ports = up.open_links(stage, dc).await?;
-            let text = config::text(stage, dc, (&ports, up.side), up.replay)
+            let text = config::text(stage, dc, (&ports, up.side), replay)
                 .map_err(|error| LabError::Host(dc.to_string(), error.to_string()))?;
             let plan = Plan {
                 name: dc.as_str(),
