@@ -49,6 +49,18 @@ Feature: Data centers returning from maintenance
       And it is 22:06
       Then R1-s1, R1-s2, R1-s3 and R1-s4 hold
 
+  Rule: at the pace of the clock, beside a real Prometheus
+    Background:
+      Given the topology "slice-2023-07" with its traffic and without noise
+      And containers run it 1 time as fast
+      And the replay starts at 2023-07-17 21:48
+      And every data center runs build "kv-2023-07"
+      And data center "MEL01" goes down for maintenance at 21:49 and returns at 21:52
+
+    Scenario: the monitor sees what a real Prometheus sees
+      When it is 21:56
+      Then R1-s5 holds
+
   Rule: with the safeguards that would have prevented it
     Background:
       Given the topology "kv-2023-07" with its traffic

@@ -284,7 +284,10 @@ impl Recorder {
     }
 
     pub(super) fn take(&self) -> Vec<(IncidentTime, Journal)> {
-        std::mem::take(&mut lock(&self.told).journal)
+        let mut journal = std::mem::take(&mut lock(&self.told).journal);
+        // What a container tells comes a moment later than it happened.
+        journal.sort_by_key(|(at, _)| *at);
+        journal
     }
 
     /// Takes down what happened in a node's life.

@@ -54,11 +54,11 @@ impl Kind {
         }
     }
 
-    /// A lab of this kind, for a run.
-    pub fn lab(self, seed: u64, run: &str) -> Box<dyn Lab> {
+    /// A lab of this kind, for a run that may leave files in a folder.
+    pub fn lab(self, seed: u64, run: &str, folder: &Path) -> Box<dyn Lab> {
         match self {
             Self::Simulated => sim::lab(seed),
-            Self::Containers => containers::lab(seed, run),
+            Self::Containers => containers::lab(seed, run, folder),
         }
     }
 }

@@ -30,6 +30,7 @@ pub(super) use self::spell::{Bursts, Spell};
 use super::containers::Remote;
 use super::doors::{LabClock, Seeds, TaskSet, lock};
 use crate::lab::intake::{self, Intake};
+use crate::lab::monitor::Monitor;
 use crate::lab::{cost, monitor};
 use crate::recording::{Caller, INTERVAL_S, WireRow};
 use crate::spec::fault::{Fault, FaultKind, Who};
@@ -49,6 +50,8 @@ pub(super) enum Service {
     S3(S3Store),
     Control(Arc<Control>),
     Intake(Arc<Intake>),
+    /// What the monitor tells of itself.
+    Monitor(Arc<Monitor>),
     /// In a container.
     Remote(Arc<Remote>),
 }
@@ -430,6 +433,7 @@ impl Wire {
             Service::Store(store) => store.serve(request),
             Service::S3(store) => store.serve(request).await,
             Service::Control(control) => control.serve(&request),
+            Service::Monitor(monitor) => monitor.serve(&request),
             Service::Intake(intake) => cost::of_monitoring(|| intake.serve(&request)),
             // Telling metrics waits for nothing: all of it is done at once, and counted as what monitoring costs.
             Service::Node(node) if listener == Listener::Admin && *request.uri() == *METRICS => {

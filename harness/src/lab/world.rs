@@ -60,6 +60,8 @@ pub(super) trait Hosts {
         stage: &Stage,
         operations: &[OperationRow],
     ) -> Result<Vec<CopyRow>, LabError>;
+    /// What others saw that watched beside the lab's own monitor.
+    async fn seen(&mut self, stage: &Stage) -> Result<Vec<(IncidentTime, Journal)>, LabError>;
     /// What went wrong behind the lab's back since it was asked last.
     async fn trouble(&mut self) -> Result<(), LabError>;
     /// Removes everything that would outlive the lab.
@@ -277,6 +279,7 @@ impl Stage {
         let monitor = Monitor::new(config, self.env(&peer, "monitor"));
         self.customers.run_arrivals(monitor.clone().watch());
         self.customers.run_arrivals(monitor.clone().probe());
+        self.wire.serve(&peer, Service::Monitor(monitor.clone()));
         monitor
     }
 
@@ -394,6 +397,9 @@ impl World {
         monitor.round().await;
         monitor.round().await;
         hosts.trouble().await?;
+        for (at, entry) in hosts.seen(stage).await? {
+            stage.recorder.journal(at, entry);
+        }
         let now = stage.clock.timestamp();
         for (id, witness) in (0u64..).zip(&self.witnesses) {
             let (text, acted) = match witness {

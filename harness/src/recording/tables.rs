@@ -1,5 +1,6 @@
 //! The rows of each table, as code sees them, and how they become columns.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kv_node::env::Listener;
@@ -198,6 +199,15 @@ pub enum Journal {
     RuleFailed {
         /// Which one and why.
         text: String,
+    },
+    /// A real Prometheus watched beside the monitor. Missing where there was none.
+    Prometheus,
+    /// An alert that began to fire there.
+    FiredInPrometheus {
+        /// Its name.
+        alert: String,
+        /// Its labels, without its name.
+        labels: BTreeMap<String, String>,
     },
     /// The run came to its end. Missing where it was cut short.
     End,

@@ -228,7 +228,7 @@ pub fn lab_run(
         let _ = serde_json::to_writer(&mut stdout, line);
         let _ = stdout.write_all(b"\n").and_then(|()| stdout.flush());
     };
-    let lab = lab.lab(seed, hash);
+    let lab = lab.lab(seed, hash, out);
     let (recording_bytes, last) = lab::run(lab, (&spec, seed), &recording, |progress| {
         say(&Line::Progress(progress));
     })

@@ -1,6 +1,7 @@
 //! Exceptions, log lines and alerts against what else is known of the same things.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use kv_node::env::Listener;
 use kv_node::safeguards::Safeguard;
@@ -9,7 +10,8 @@ use kv_node::worker::ScriptName;
 
 use super::{has, steady, told, total};
 use crate::alerts;
-use crate::recording::{AlertRow, Journal, Recording};
+use crate::recording::{AlertRow, AlertState, Journal, Recording};
+use crate::spec::time::IncidentTime;
 
 /// Estimates from log lines are compared where so many answers are alike.
 const ESTIMATED_FROM: u64 = 10_000;
@@ -157,5 +159,44 @@ pub(super) fn alerts(recording: &Recording) -> Vec<String> {
             say(replayed.get(at))
         ));
     }
+    wrong.extend(prometheus(recording));
     wrong
 }
+
+/// Where a real Prometheus watched as well: what began to fire there began to fire here, within one interval, and the other
+/// way round.
+fn prometheus(recording: &Recording) -> Vec<String> {
+    if !recording.journal.iter().any(|(_, entry)| *entry == Journal::Prometheus) {
+        return Vec::new();
+    }
+    let interval = Duration::from_millis(alerts::INTERVAL_MS);
+    // What fires in the last interval the other may not have seen.
+    let end = recording.spec.end.before(interval);
+    let here = recording.alerts.iter().filter(|row| row.to == AlertState::Firing);
+    let here: Vec<Fired<'_>> = here.map(|row| (row.at, &*row.alert, &row.labels)).collect();
+    let there = recording.journal.iter().filter_map(|(at, entry)| match entry {
+        Journal::FiredInPrometheus { alert, labels } => Some((*at, &**alert, labels)),
+        _ => None,
+    });
+    let there: Vec<Fired<'_>> = there.collect();
+    let lacking = |those: &[Fired<'_>], these: &[Fired<'_>], which: &str| {
+        let near = |a: &Fired<'_>, b: &Fired<'_>| {
+            (a.1, a.2) == (b.1, b.2) && a.0.since(b.0).max(b.0.since(a.0)) <= interval
+        };
+        let alone = |one: &&Fired<'_>| one.0 < end && !these.iter().any(|other| near(one, other));
+        let say = |one: &Fired<'_>| {
+            let (at, alert, labels) = one;
+            format!(
+                "{alert} {labels:?} fired at {} in {which} alone",
+                crate::spec::time::format(*at)
+            )
+        };
+        those.iter().filter(alone).map(say).collect::<Vec<_>>()
+    };
+    let mut wrong = lacking(&here, &there, "the monitor");
+    wrong.extend(lacking(&there, &here, "Prometheus"));
+    wrong
+}
+
+/// When which alert with which labels began to fire.
+type Fired<'a> = (IncidentTime, &'a str, &'a BTreeMap<String, String>);

@@ -37,6 +37,8 @@ const OWNER: &str = "relapse.owner";
 const USER: &str = "65532:65532";
 /// How long the engine may go on with what a lab asked for that was killed.
 const AFTERMATH: Duration = Duration::from_secs(1);
+/// A folder in memory is everybody's and not larger than this.
+const SCRATCH: &str = "mode=1777,size=256m";
 /// Of a container's log the engine keeps so much.
 const LOG_BYTES: &str = "32m";
 
@@ -59,7 +61,7 @@ pub(super) struct Network {
 /// What a container is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Plan<'a> {
-    /// Its name within the run.
+    /// Its name within the run, and in its network.
     pub(super) name: &'a str,
     pub(super) image: &'a str,
     pub(super) command: Vec<String>,
@@ -67,6 +69,10 @@ pub(super) struct Plan<'a> {
     /// Ports that are published on 127.0.0.1.
     pub(super) ports: &'a [u16],
     pub(super) memory_bytes: i64,
+    /// What is mounted, as the engine writes it.
+    pub(super) mounts: Vec<String>,
+    /// A folder in memory that may be written to.
+    pub(super) scratch: Option<&'a str>,
 }
 
 /// A container of a run.
@@ -104,8 +110,8 @@ impl Engine {
         ])
     }
 
-    /// Everything of a run is named alike.
-    fn name(&self, of: &str) -> String {
+    /// Everything of a run is named alike; under that name its containers find each other.
+    pub(super) fn name(&self, of: &str) -> String {
         format!("relapse-{}-{}", self.run, of.to_lowercase())
     }
 
@@ -170,6 +176,10 @@ impl Engine {
                 security_opt: Some(vec!["no-new-privileges".to_owned()]),
                 memory: Some(plan.memory_bytes),
                 memory_swap: Some(plan.memory_bytes),
+                binds: Some(plan.mounts.clone()),
+                tmpfs: plan
+                    .scratch
+                    .map(|path| HashMap::from([(path.to_owned(), SCRATCH.to_owned())])),
                 log_config: Some(HostConfigLogConfig {
                     typ: Some("json-file".to_owned()),
                     config: Some(log),

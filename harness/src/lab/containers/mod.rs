@@ -2,6 +2,7 @@
 //!
 //! * [`engine`]: networks and containers, and the removal of those that nobody owns ([`owner`]).
 //! * [`links`]: sockets through which nodes reach the wire; [`remote`]: how the wire reaches nodes and stores.
+//! * [`prometheus`]: a real one, beside the monitor, where time passes as on the wall.
 //! * [`config`]: a node's configuration; [`stores`]: what lies in the stores.
 //!
 //! Control plane, intakes, monitor and customers run in this process, as in every lab. All that members of the topology send
@@ -12,10 +13,12 @@ mod config;
 mod engine;
 mod links;
 mod owner;
+mod prometheus;
 mod remote;
 mod stores;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,9 +40,10 @@ use self::stores::Stores;
 use super::doors::{LabClock, Recorder, TaskSet};
 use super::wire::Service;
 use super::world::{Hosts, LabOn, Stage};
-use super::{Lab, LabError, intake, lock};
-use crate::recording::{CopyRow, OperationRow};
+use super::{Lab, LabError, intake, lock, monitor};
+use crate::recording::{CopyRow, Journal, OperationRow};
 use crate::spec::Spec;
+use crate::spec::time::IncidentTime;
 
 const REST_PORT: u16 = 8787;
 const TIER_PORT: u16 = 8790;
@@ -47,10 +51,14 @@ const ADMIN_PORT: u16 = 8789;
 const STORE_PORT: u16 = 9000;
 /// The environment variable with a node's configuration.
 const CONFIG: &str = "KV_NODE_CONFIG";
-/// A node's memory: two caches, and what 50 requests a second ten times as fast take.
-const NODE_BYTES: i64 = 256 << 20;
+/// A node's memory in MiB, where no other is named: two caches, and what 50 requests a second ten times as fast take.
+const NODE_MIB: i64 = 256;
+/// The environment variable that names another.
+const NODE_MIB_VARIABLE: &str = "RELAPSE_NODE_MEMORY_MB";
 /// A store's memory: every key of a slice, several times over.
 const STORE_BYTES: i64 = 512 << 20;
+/// A Prometheus' memory, its data in it.
+const PROMETHEUS_BYTES: i64 = 768 << 20;
 /// The incident begins so long after nodes are first told to start.
 const BEGINS_AFTER: Duration = Duration::from_secs(10);
 /// How often a container is asked whether it is ready.
@@ -62,9 +70,9 @@ pub const NODE_IMAGE: &str = "relapse/kv-node:test";
 pub const NODE_IMAGE_VARIABLE: &str = "RELAPSE_NODE_IMAGE";
 
 /// A lab of containers, all named after a run.
-pub fn lab(seed: u64, run: &str) -> Box<dyn Lab> {
+pub fn lab(seed: u64, run: &str, folder: &Path) -> Box<dyn Lab> {
     let image = std::env::var(NODE_IMAGE_VARIABLE).unwrap_or_else(|_| NODE_IMAGE.to_owned());
-    let hosts = InContainers { run: run.to_owned(), image, up: None };
+    let hosts = InContainers { run: run.to_owned(), folder: folder.to_owned(), image, up: None };
     Box::new(LabOn::new(seed, hosts))
 }
 
@@ -80,6 +88,8 @@ fn runtime() -> std::io::Result<Runtime> {
 /// Nodes and stores in containers.
 struct InContainers {
     run: String,
+    /// For files that containers are given.
+    folder: PathBuf,
     image: String,
     up: Option<Up>,
 }
@@ -93,6 +103,7 @@ struct Up {
     tasks: Arc<TaskSet>,
     containers: BTreeMap<Peer, Container>,
     stores: Option<Stores>,
+    prometheus: Option<(Arc<Remote>, Replay)>,
     trouble: Arc<Trouble>,
 }
 
@@ -127,6 +138,7 @@ impl Hosts for InContainers {
             tasks,
             containers: BTreeMap::new(),
             stores: None,
+            prometheus: None,
             trouble,
         });
         Ok(LabClock::waiting(spec.start, spec.speed.unwrap_or(1)))
@@ -145,6 +157,8 @@ impl Hosts for InContainers {
                 environment: Vec::new(),
                 ports: &[STORE_PORT],
                 memory_bytes: STORE_BYTES,
+                mounts: Vec::new(),
+                scratch: None,
             };
             up.create(stage, peer, &plan).await?;
         }
@@ -166,7 +180,9 @@ impl Hosts for InContainers {
     }
 
     async fn start_nodes(&mut self, stage: &Stage) -> Result<(), LabError> {
-        let image = self.image.clone();
+        let (image, folder) = (self.image.clone(), self.folder.join("prometheus"));
+        let memory = std::env::var(NODE_MIB_VARIABLE).ok().and_then(|mib| mib.parse().ok());
+        let memory = memory.unwrap_or(NODE_MIB);
         let up = self.up()?;
         let replay = Replay {
             wall_us: wall().after(BEGINS_AFTER),
@@ -184,7 +200,9 @@ impl Hosts for InContainers {
                 command: ["--config-from", CONFIG, "--log", "isolates"].map(str::to_owned).into(),
                 environment: vec![format!("{CONFIG}={text}")],
                 ports: &[REST_PORT, TIER_PORT, ADMIN_PORT],
-                memory_bytes: NODE_BYTES,
+                memory_bytes: memory << 20,
+                mounts: Vec::new(),
+                scratch: None,
             };
             up.create(stage, &dc.peer(), &plan).await?;
         }
@@ -193,6 +211,9 @@ impl Hosts for InContainers {
         }
         for dc in stage.spec.topology.dcs.keys() {
             up.until_serving(dc).await?;
+        }
+        if replay.speed == 1 {
+            up.start_prometheus(stage, replay, &folder).await?;
         }
         if stage.clock.timestamp() > stage.spec.start {
             return Err(LabError::Slow(BEGINS_AFTER));
@@ -225,6 +246,14 @@ impl Hosts for InContainers {
             Some(stores) => stores.copies(stage, operations).await,
             None => Err(LabError::NotStarted),
         }
+    }
+
+    async fn seen(&mut self, _: &Stage) -> Result<Vec<(IncidentTime, Journal)>, LabError> {
+        let Some((remote, replay)) = &self.up()?.prometheus else { return Ok(Vec::new()) };
+        let Replay { wall_us, incident_us, .. } = *replay;
+        let mut seen = prometheus::fired(remote, |at| incident_us.after(at.since(wall_us))).await?;
+        seen.push((incident_us, Journal::Prometheus));
+        Ok(seen)
     }
 
     async fn trouble(&mut self) -> Result<(), LabError> {
@@ -300,6 +329,47 @@ impl Up {
             }
         });
         Ok(())
+    }
+
+    /// Lets a real Prometheus scrape what the monitor scrapes, and evaluate the same rules.
+    async fn start_prometheus(
+        &mut self,
+        stage: &Stage,
+        replay: Replay,
+        folder: &Path,
+    ) -> Result<(), LabError> {
+        let peer = Peer::from("prometheus");
+        let others = prometheus::others();
+        let to: Vec<_> = others.iter().map(|(_, to, listener)| (to.clone(), *listener)).collect();
+        let from = Peer::from(monitor::NAME);
+        let ports = links::open(stage, self.side, &self.tasks, (&from, &to)).await?;
+        let mut jobs: BTreeMap<&str, Vec<(Peer, String)>> = BTreeMap::new();
+        for (job, to, listener) in others {
+            if let Some(port) = ports.get(&(to.clone(), listener)) {
+                jobs.entry(job).or_default().push((to, self.side.address(*port)));
+            }
+        }
+        let names =
+            self.containers.keys().map(|peer| (peer.clone(), self.engine.name(peer.as_str())));
+        let folder = prometheus::write(stage, &names.collect(), &jobs, folder)?;
+        let image = prometheus::image();
+        let plan = Plan {
+            name: peer.as_str(),
+            image: &image,
+            command: prometheus::command(),
+            environment: Vec::new(),
+            ports: &[prometheus::PORT],
+            memory_bytes: PROMETHEUS_BYTES,
+            mounts: vec![prometheus::mount(&folder)],
+            scratch: Some(prometheus::DATA),
+        };
+        let id = self.engine.create(&self.network, &plan).await?;
+        let container = Container { id, remote: Remote::new() };
+        self.prometheus = Some((container.remote.clone(), replay));
+        self.containers.insert(peer.clone(), container);
+        self.start(&peer, &[(prometheus::PORT, Listener::Admin)]).await?;
+        self.until_ready(&peer, Listener::Admin, "/-/ready", |status| status == StatusCode::OK)
+            .await
     }
 
     /// Opens a link to everything that a node calls.

@@ -1,15 +1,21 @@
-//! Whose a container is: a process, told apart from a later one of the same number.
+//! Whose a container is: a process and the one that started it, each told apart from a later one of the same number.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::runs::about;
 
-/// A process of a host.
+/// A lab's process and its parent, of a host. A lab does not outlive the one that started it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     host: String,
-    process: u32,
+    lab: Process,
+    parent: Process,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Process {
+    number: u32,
     /// When it began, in the kernel's ticks since it booted.
     began: String,
 }
@@ -17,13 +23,26 @@ pub(super) struct Owner {
 impl Owner {
     /// This process.
     pub(super) fn this_process() -> Self {
-        let process = std::process::id();
-        Self { host: about::host(), process, began: began(process).unwrap_or_default() }
+        Self {
+            host: about::host(),
+            lab: Process::of(std::process::id()),
+            parent: Process::of(std::os::unix::process::parent_id()),
+        }
     }
 
-    /// Whether the process has ended. Of another host's processes nothing is known: those are not.
+    /// Whether one of the two has ended. Of another host's processes nothing is known: those are not.
     pub(super) fn is_gone(&self) -> bool {
-        self.host == about::host() && began(self.process).unwrap_or_default() != self.began
+        self.host == about::host() && (self.lab.is_gone() || self.parent.is_gone())
+    }
+}
+
+impl Process {
+    fn of(number: u32) -> Self {
+        Self { number, began: began(number).unwrap_or_default() }
+    }
+
+    fn is_gone(&self) -> bool {
+        began(self.number).unwrap_or_default() != self.began
     }
 }
 
@@ -38,7 +57,8 @@ fn began(process: u32) -> Option<String> {
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.host, self.process, self.began)
+        let Self { host, lab, parent } = self;
+        write!(f, "{host} {} {} {} {}", lab.number, lab.began, parent.number, parent.began)
     }
 }
 
@@ -46,13 +66,13 @@ impl FromStr for Owner {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let mut parts = text.rsplitn(3, ' ');
-        let (Some(began), Some(process), Some(host)) = (parts.next(), parts.next(), parts.next())
-        else {
-            return Err(());
+        let mut parts = text.rsplitn(5, ' ');
+        let mut process = || {
+            let (began, number) = (parts.next().ok_or(())?, parts.next().ok_or(())?);
+            Ok(Process { number: number.parse().map_err(|_| ())?, began: began.to_owned() })
         };
-        let process = process.parse().map_err(|_| ())?;
-        Ok(Self { host: host.to_owned(), process, began: began.to_owned() })
+        let (parent, lab) = (process()?, process()?);
+        Ok(Self { host: parts.next().ok_or(())?.to_owned(), lab, parent })
     }
 }
 
@@ -65,8 +85,11 @@ mod tests {
         let own = Owner::this_process();
         assert_eq!(own.to_string().parse(), Ok(own.clone()));
         assert!(!own.is_gone());
-        assert!(Owner { began: "1".to_owned(), ..own.clone() }.is_gone());
-        assert!(Owner { process: u32::MAX, ..own.clone() }.is_gone());
-        assert!(!Owner { host: "elsewhere".to_owned(), process: u32::MAX, ..own }.is_gone());
+        let later = Process { began: "1".to_owned(), ..own.lab.clone() };
+        let nobody = Process { number: u32::MAX, began: "1".to_owned() };
+        assert!(Owner { lab: later.clone(), ..own.clone() }.is_gone());
+        assert!(Owner { lab: nobody.clone(), ..own.clone() }.is_gone());
+        assert!(Owner { parent: later, ..own.clone() }.is_gone());
+        assert!(!Owner { host: "elsewhere".to_owned(), lab: nobody, ..own }.is_gone());
     }
 }

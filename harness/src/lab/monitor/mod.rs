@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use kv_node::api::admin::{self, METRICS};
 use kv_node::api::auth::Secret;
 use kv_node::control;
@@ -149,6 +149,16 @@ impl Monitor {
         self.sleep_until(at.after(Duration::from_millis(PHASE_MS))).await;
         let transitions = cost::of_monitoring(|| self.take(round, &answers));
         self.notify(&transitions);
+    }
+
+    /// Answers one request: its own metrics, 404 elsewhere.
+    pub fn serve(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        if request.uri().path() == METRICS {
+            return Response::new(Bytes::from(self.probe.text()));
+        }
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        response
     }
 
     /// What was observed.
