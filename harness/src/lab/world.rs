@@ -235,6 +235,7 @@ impl Stage {
             build: self.spec.build.clone(),
             initial: self.initial.clone(),
             probe_namespace: Some(monitor::probe_namespace()),
+            alerts_token: None,
         };
         let control = Control::start(config, self.env(&peer, "node/control"));
         self.wire.serve(&peer, Service::Control(control));

@@ -9,7 +9,7 @@
 //! | `GET /control/v1/config` | 200 with the newest [`Snapshot`] |
 //! | `POST /control/v1/change` with a [`Change`] | 200 with its revision once it is decided; pushing goes on behind |
 //! | `POST /control/v1/suspect` with a [`Suspicion`] | 200; the owner is probed |
-//! | `POST /control/v1/alerts` with Alertmanager's webhook | 200; counted |
+//! | `POST /control/v1/alerts` with Alertmanager's webhook | 200; counted. A bearer token does as well: Alertmanager cannot sign |
 //! | `GET /metrics` | 200 in Prometheus' text format; the only one that needs no signature |
 //!
 //! All others are signed with the shared secret. Start with [`Control::start`].
@@ -29,10 +29,11 @@ use serde::{Deserialize, Serialize};
 
 pub use report::{Reporter, Suspicion};
 
+use crate::api::access::Access;
 use crate::api::auth::Secret;
 use crate::api::status::bare;
 use crate::api::tier::TierClient;
-use crate::config::{DcState, Members, Snapshot};
+use crate::config::{DcState, Members, Snapshot, Token};
 use crate::env::{NodeEnv, Stream};
 use crate::ids::{Dc, Namespace, Peer};
 use crate::safeguards::{Build, Safeguard};
@@ -97,6 +98,8 @@ pub struct ControlConfig {
     pub initial: Snapshot,
     /// The namespace of synthetic reads; the first enrolled one where none is given.
     pub probe_namespace: Option<Namespace>,
+    /// Lets alerts in without a signature; where none is given they must be signed.
+    pub alerts_token: Option<Token>,
 }
 
 /// The control plane.
@@ -109,6 +112,8 @@ pub struct Control {
     metrics: metrics::ControlMetrics,
     traces: Stream,
     probe_namespace: Option<Namespace>,
+    /// Without a token nobody has access, so there is none.
+    alerts: Option<Access>,
     intended: Mutex<Snapshot>,
     under_suspicion: Mutex<BTreeSet<Dc>>,
 }
@@ -121,6 +126,7 @@ impl Control {
             metrics: metrics::ControlMetrics::new(&config.members),
             traces: env.chance.stream("traces"),
             probe_namespace: config.probe_namespace,
+            alerts: config.alerts_token.map(|token| Access::new(vec![token])),
             members: config.members,
             tiers: TierClient::new(env.clone(), secret.clone()),
             secret,
@@ -131,12 +137,25 @@ impl Control {
         })
     }
 
+    /// Goes on with what an earlier process began: brings every node the newest configuration, and probes who is out of service.
+    pub fn resume(self: &Arc<Self>) {
+        let intended = self.intended().clone();
+        for (dc, status) in &intended.dcs {
+            match status.state {
+                DcState::Serving => {}
+                DcState::Maintenance => self.probe_while_disabled(dc),
+                DcState::Returning => self.probe_until_fit(dc),
+            }
+        }
+        self.push_to_all(intended.revision);
+    }
+
     /// Answers one request. 401 without the secret, 400 for a change that names what does not exist.
     pub fn serve(self: &Arc<Self>, request: &Request<Bytes>) -> Response<Bytes> {
         if *request.method() == Method::GET && request.uri().path() == crate::api::admin::METRICS {
             return Response::new(Bytes::from(self.metrics.text(&self.intended())));
         }
-        if !self.secret.verify(request, &Peer::from(NAME), self.env.clock.now()) {
+        if !self.permits(request) {
             return bare(StatusCode::UNAUTHORIZED);
         }
         match (request.method(), request.uri().path()) {
@@ -164,6 +183,16 @@ impl Control {
             },
             _ => bare(StatusCode::NOT_FOUND),
         }
+    }
+
+    /// Whether whoever asks may: everything with a signature, alerts with a token as well.
+    fn permits(&self, request: &Request<Bytes>) -> bool {
+        let by_token = request.uri().path() == ALERTS
+            && self
+                .alerts
+                .as_ref()
+                .is_some_and(|tokens| tokens.permits(request.headers(), "").is_ok());
+        by_token || self.secret.verify(request, &Peer::from(NAME), self.env.clock.now())
     }
 
     fn change(self: &Arc<Self>, change: &Change) -> Response<Bytes> {

@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::exit::{DONE, Failure};
 use super::sink::Told;
 use super::store::{Bucket, EmbeddedStore};
-use super::{config, dev, run};
+use super::{change, config, control, dev, health, run};
 
 /// A key-value node modelled on Workers KV.
 #[derive(Debug, Parser)]
@@ -33,6 +33,9 @@ struct NodeArgs {
     /// The same, where the environment variable of this name holds the file's text: for containers
     #[arg(long, value_name = "VARIABLE", conflicts_with = "config")]
     config_from: Option<String>,
+    /// Ship telemetry to the OpenTelemetry collector there (OTLP over HTTP), whatever the file says of intakes
+    #[arg(long, value_name = "ADDR", env = "KV_NODE_OTLP")]
+    otlp: Option<String>,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -79,11 +82,30 @@ enum Command {
     Dev(DevArgs),
     /// A store as a process of its own: the plain protocol without authentication, or S3
     Store(StoreArgs),
+    /// The control plane: it tells every node the configuration, and who may own keys
+    Control {
+        /// Its file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        #[command(flatten)]
+        log: LogArgs,
+    },
+    /// Have the control plane change something, and say which revision came of it
+    Change(change::ChangeArgs),
+    /// Whether a listener answers: ends with 0 or 1
+    Health {
+        /// Its address
+        #[arg(value_name = "ADDR")]
+        address: String,
+    },
     /// Say what is wrong with a configuration file, and run nothing
     Check {
         /// The file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// It is the control plane's file
+        #[arg(long)]
+        control: bool,
     },
 }
 
@@ -152,6 +174,10 @@ pub(crate) fn main() -> ExitCode {
             .node
             .source()
             .and_then(|file| file.setup(cli.node.log.told()))
+            .map(|setup| match cli.node.otlp.filter(|address| !address.is_empty()) {
+                Some(address) => setup.shipping_to(&address),
+                None => setup,
+            })
             .and_then(|setup| run::on_runtime(run::node(setup, listeners))),
         Some(Command::Dev(args)) => dev::setup(&dev::Options {
             told: args.log.told(),
@@ -163,9 +189,13 @@ pub(crate) fn main() -> ExitCode {
             run::on_runtime(run::node(setup, |bound| dev::banner(bound, args.token.as_deref())))
         }),
         Some(Command::Store(args)) => store(args),
-        Some(Command::Check { config }) => config::read(&config)
-            .and_then(|file| file.setup(Told::default()))
-            .and_then(|_| run::say(&format!("{}: fine\n", config.display())))
+        Some(Command::Control { config, log }) => config::control::read(&config)
+            .and_then(|file| file.setup(log.told()))
+            .and_then(|setup| run::on_runtime(control::control(setup, listeners))),
+        Some(Command::Change(args)) => run::on_runtime(change::ask(args)),
+        Some(Command::Health { address }) => run::on_runtime(health::ask(address)),
+        Some(Command::Check { config, control }) => checked(&config, control)
+            .and_then(|()| run::say(&format!("{}: fine\n", config.display())))
             .map(|()| DONE),
     };
     match ended {
@@ -175,6 +205,14 @@ pub(crate) fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "kv-node: {message}");
             code.into()
         }
+    }
+}
+
+fn checked(file: &Path, control: bool) -> Result<(), Failure> {
+    if control {
+        config::control::read(file)?.setup(Told::default()).map(|_| ())
+    } else {
+        config::read(file)?.setup(Told::default()).map(|_| ())
     }
 }
 

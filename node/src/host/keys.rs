@@ -46,7 +46,7 @@ impl Keys {
 }
 
 /// Whole and on disk under its name, or not there.
-fn write_new(file: &Path, text: &str) -> std::io::Result<()> {
+pub(super) fn write_new(file: &Path, text: &str) -> std::io::Result<()> {
     let unfinished = file.with_extension("unfinished");
     let mut open = fs::OpenOptions::new();
     let mut written = open.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;

@@ -2,10 +2,12 @@
 //!
 //! * [`cli`]: the command line; [`exit`]: the exit codes.
 //! * [`config`]: `--config FILE`; [`dev`]: `kv-node dev`; [`store`]: stores within this process and `kv-node store`.
+//! * [`control`]: `kv-node control`, the control plane; [`change`]: an operator's request to it; [`health`]: whether a listener
+//!   answers.
 //! * [`run`]: wires a node to its doors and listeners, and ends it on a signal.
 //! * [`server`]: sockets that take requests, with [`body`] (bodies within bounds), [`paced`] (connections that do not
 //!   hang) and [`limits`] (every number of it).
-//! * The doors: [`clock`], [`chance`], [`tasks`], [`network`], [`sink`].
+//! * The doors: [`clock`], [`chance`], [`tasks`], [`network`], [`sink`], and [`otlp`] for telemetry that a collector is to have.
 //!
 //! Start with [`run::node`].
 #![expect(
@@ -16,14 +18,18 @@
 
 mod body;
 mod chance;
+mod change;
 mod cli;
 mod clock;
 mod config;
+mod control;
 mod dev;
 mod exit;
+mod health;
 mod keys;
 mod limits;
 mod network;
+mod otlp;
 mod paced;
 mod run;
 mod server;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use futures_util::future::{Either, select};
 use kv_node::Node;
@@ -22,6 +23,7 @@ use super::clock::{OsClock, Replay, ReplayClock};
 use super::exit::{DONE, Failure, INTERRUPTED};
 use super::limits::{BESIDE, ServerLimits};
 use super::network::HyperNetwork;
+use super::otlp;
 use super::server::{Server, bind};
 use super::sink::{ConsoleSink, Told, console};
 use super::store::EmbeddedStore;
@@ -41,6 +43,19 @@ pub(super) struct Setup {
     pub(super) told: Told,
     /// Where the node takes part in a replay.
     pub(super) replay: Option<Replay>,
+}
+
+impl Setup {
+    /// With an OpenTelemetry collector as the intake of all signals.
+    pub(super) fn shipping_to(mut self, address: &str) -> Self {
+        let intake = Peer::from("collector");
+        let member = self.config.members.dcs.get(&self.config.dc);
+        let region = member.map(|member| member.region.clone());
+        self.network.embed(intake.clone(), Listener::Intake, otlp::collector(address, region));
+        self.intakes =
+            Some(Intakes { logs: intake.clone(), exceptions: intake.clone(), traces: intake });
+        self
+    }
 }
 
 /// The intake of each signal.
@@ -76,32 +91,14 @@ pub(super) async fn node(
 ) -> Result<u8, Failure> {
     let mut signals = Signals::new()?;
     let (sockets, bound) = open(&setup.listen).await?;
-    let (lines, writer) =
-        console().map_err(|error| Failure::failed(format!("cannot start a thread: {error}")))?;
-    let tasks = Arc::new(TokioTasks::new(tokio::runtime::Handle::current()));
+    let own = setup.config.dc.peer();
     let clock: Arc<dyn Clock> = match setup.replay {
         Some(replay) => Arc::new(ReplayClock::new(replay)),
         None => Arc::new(OsClock::new()),
     };
-    let network = Arc::new(setup.network);
-    let own = setup.config.dc.peer();
-    let shipper = setup.intakes.map(|intakes| {
-        let env =
-            ShipperEnv { clock: clock.clone(), network: network.clone(), tasks: tasks.clone() };
-        let jitter = setup.chance.stream("shipper");
-        Shipper::new(own.clone(), env, jitter, move |signal| match signal {
-            Signal::Logs => intakes.logs.clone(),
-            Signal::Exceptions => intakes.exceptions.clone(),
-            Signal::Traces => intakes.traces.clone(),
-        })
-    });
-    let env = NodeEnv {
-        clock,
-        network: network.clone(),
-        chance: Arc::new(setup.chance),
-        tasks: tasks.clone(),
-        sink: Arc::new(ConsoleSink::new(lines, setup.told, shipper)),
-    };
+    let (network, chance) = (setup.network, setup.chance);
+    let behind = Behind { clock, network, chance, intakes: setup.intakes, told: setup.told };
+    let Doors { env, network, tasks, writer } = behind.doors(&own)?;
     for store in &setup.config.stores {
         try_out(store, &env).await?;
     }
@@ -133,6 +130,51 @@ pub(super) async fn node(
     ended
 }
 
+/// The doors of a process, and what of them is needed to end it.
+pub(super) struct Doors {
+    pub(super) env: NodeEnv,
+    network: Arc<HyperNetwork>,
+    pub(super) tasks: Arc<TokioTasks>,
+    writer: JoinHandle<()>,
+}
+
+/// What stands behind the doors of a process.
+pub(super) struct Behind {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) network: HyperNetwork,
+    pub(super) chance: OsChance,
+    pub(super) intakes: Option<Intakes>,
+    pub(super) told: Told,
+}
+
+impl Behind {
+    /// Opens the doors for whoever is called `own`.
+    pub(super) fn doors(self, own: &Peer) -> Result<Doors, Failure> {
+        let (lines, writer) = console()
+            .map_err(|error| Failure::failed(format!("cannot start a thread: {error}")))?;
+        let tasks = Arc::new(TokioTasks::new(tokio::runtime::Handle::current()));
+        let (clock, network) = (self.clock, Arc::new(self.network));
+        let shipper = self.intakes.map(|intakes| {
+            let env =
+                ShipperEnv { clock: clock.clone(), network: network.clone(), tasks: tasks.clone() };
+            let jitter = self.chance.stream("shipper");
+            Shipper::new(own.clone(), env, jitter, move |signal| match signal {
+                Signal::Logs => intakes.logs.clone(),
+                Signal::Exceptions => intakes.exceptions.clone(),
+                Signal::Traces => intakes.traces.clone(),
+            })
+        });
+        let env = NodeEnv {
+            clock,
+            network: network.clone(),
+            chance: Arc::new(self.chance),
+            tasks: tasks.clone(),
+            sink: Arc::new(ConsoleSink::new(lines, self.told, shipper)),
+        };
+        Ok(Doors { env, network, tasks, writer })
+    }
+}
+
 /// Finds out what a foreign store lacks, and does not go on with one that would lose writes. One that cannot be tried may
 /// come later, as any store may go and come.
 async fn try_out(store: &StoreAbout, env: &NodeEnv) -> Result<(), Failure> {
@@ -157,7 +199,7 @@ async fn try_out(store: &StoreAbout, env: &NodeEnv) -> Result<(), Failure> {
 }
 
 /// A line for whoever started the process.
-fn warn(line: &str) {
+pub(super) fn warn(line: &str) {
     // Where stderr is closed nobody wants to know.
     let _ = writeln!(std::io::stderr(), "kv-node: {line}");
 }
@@ -183,7 +225,7 @@ pub(super) async fn store(
     signals.unless_again(finish).await
 }
 
-async fn open(
+pub(super) async fn open(
     listen: &[(Listener, String)],
 ) -> Result<(Vec<(Listener, TcpListener)>, Bound), Failure> {
     let (mut sockets, mut bound) = (Vec::new(), Vec::new());
@@ -233,13 +275,13 @@ fn raise_descriptors() {
 }
 
 /// SIGTERM and SIGINT.
-struct Signals {
+pub(super) struct Signals {
     term: Arrivals,
     interrupt: Arrivals,
 }
 
 impl Signals {
-    fn new() -> Result<Self, Failure> {
+    pub(super) fn new() -> Result<Self, Failure> {
         let listen = |kind| {
             signal(kind).map_err(|error| Failure::failed(format!("cannot take signals: {error}")))
         };
@@ -249,12 +291,12 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         select(std::pin::pin!(self.term.recv()), std::pin::pin!(self.interrupt.recv())).await;
     }
 
     /// Runs the end of a process, unless a second signal asks for it at once.
-    async fn unless_again(
+    pub(super) async fn unless_again(
         &mut self,
         finish: impl Future<Output = Result<(), Failure>>,
     ) -> Result<u8, Failure> {

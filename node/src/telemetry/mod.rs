@@ -5,6 +5,7 @@
 //! * [`exception`]: reports of exceptions that nobody handled.
 //! * [`trace`]: a request's way through scripts, tiers and stores.
 //! * [`ship`]: bringing lines, reports and spans to their intakes.
+//! * [`otlp`]: the same records as OpenTelemetry has them, for collectors and files.
 //! * [`lifecycle`]: moments in a node's life.
 //!
 //! Metrics are asked for over the admin listener; everything else leaves through the telemetry door. Nothing here is
@@ -15,6 +16,7 @@ pub mod exception;
 pub mod lifecycle;
 pub mod log;
 mod metrics;
+pub mod otlp;
 pub mod registry;
 pub mod ship;
 pub mod trace;

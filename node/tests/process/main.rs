@@ -10,12 +10,14 @@
 
 mod bounds;
 mod client;
+mod control;
 mod crash;
 mod dev;
 mod end;
 mod flood;
 mod garbage;
 mod kills;
+mod otlp;
 mod process;
 mod refusal;
 mod s3;

@@ -48,7 +48,12 @@ enrolled = ["ns"]
     file
 }
 
-fn start(folder: &Path, dc: &str, store: &str, more: &str) -> Process {
+/// The configuration of a node that nobody has started.
+pub(crate) fn file(folder: &Path, dc: &str, store: &str) -> PathBuf {
+    write(folder, dc, (store, "peer = \"store\""), "")
+}
+
+pub(crate) fn start(folder: &Path, dc: &str, store: &str, more: &str) -> Process {
     start_over(folder, dc, (store, "peer = \"store\""), more)
 }
 

@@ -16,7 +16,7 @@ use super::values::{Address, Hex, Protocol};
 /// All of it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct File {
+pub(in super::super) struct File {
     /// Which of the members this node is.
     pub(super) data_center: Spanned<Dc>,
     pub(super) listen: Listen,

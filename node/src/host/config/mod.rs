@@ -1,7 +1,9 @@
-//! `--config FILE`: a node of a topology. [`file`] says what can be written there.
+//! `--config FILE`: a node of a topology. [`file`] says what can be written there, [`control`] what the control plane's file may
+//! say.
 //!
 //! Whatever is wrong is told with line and column, and with what to write instead where that can be guessed.
 
+pub(super) mod control;
 mod file;
 mod problem;
 mod secrets;
@@ -17,9 +19,11 @@ use std::sync::Arc;
 use kv_node::config::{
     Members, NamespaceAbout, Namespaces, NodeConfig, PipelineEntry, Snapshot, StoreAbout,
 };
+use kv_node::control::NAME;
 use kv_node::env::Listener;
-use kv_node::ids::{Dc, Peer};
+use kv_node::ids::{BuildId, Dc, Peer};
 use kv_node::safeguards::Build;
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 
 use self::file::{File, Listen, NamespaceTable, PeerTable, Share, Store};
@@ -34,36 +38,80 @@ use super::sink::Told;
 const CLASS: &str = "customer";
 
 /// A file that was read, with what is needed to say what is wrong with it.
-pub(super) struct Source {
+pub(super) struct Source<F = File> {
     path: PathBuf,
     text: String,
-    file: File,
+    file: F,
 }
 
-/// Reads a file.
+/// Reads a node's file.
 pub(super) fn read(path: &Path) -> Result<Source, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))?;
-    parse(path, text)
+    parse(path, text(path)?, of_toml)
 }
 
 /// Reads what an environment variable holds.
 pub(super) fn read_variable(name: &str) -> Result<Source, Failure> {
     let text = std::env::var(name)
         .map_err(|error| Failure::refused(format!("environment variable {name}: {error}")))?;
-    parse(Path::new(name), text)
+    parse(Path::new(name), text, of_toml)
 }
 
-fn parse(path: &Path, text: String) -> Result<Source, Failure> {
-    let file = toml::from_str(&text).map_err(|error| of_toml(path, &text, &error))?;
+fn text(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))
+}
+
+/// What a text says; `wrong` tells what is wrong with it.
+fn parse<F: DeserializeOwned>(
+    path: &Path,
+    text: String,
+    wrong: impl FnOnce(&Path, &str, &toml::de::Error) -> Failure,
+) -> Result<Source<F>, Failure> {
+    let file = toml::from_str(&text).map_err(|error| wrong(path, &text, &error))?;
     Ok(Source { path: path.to_owned(), text, file })
 }
 
+impl<F> Source<F> {
+    fn wrong(&self, span: Range<usize>, message: &str) -> Failure {
+        at(&self.path, &self.text, Some(span), message)
+    }
+
+    /// A name that is none of those that are there.
+    fn unknown(&self, span: Range<usize>, what: &str, wrong: &str, known: &[&str]) -> Failure {
+        let hint = did_you_mean(wrong, known);
+        self.wrong(span, &format!("there is no {what} \"{wrong}\"{hint}"))
+    }
+
+    /// The current build, and those of the file.
+    fn builds(&self, written: &[Spanned<Build>]) -> Result<Vec<Build>, Failure> {
+        let mut builds = vec![Build::current()];
+        for build in written {
+            if builds.iter().any(|other| other.id == build.get_ref().id) {
+                return Err(self.wrong(build.span(), "there is already a build with this id"));
+            }
+            builds.push(build.get_ref().clone());
+        }
+        Ok(builds)
+    }
+
+    fn build<'a>(
+        &self,
+        builds: &'a [Build],
+        name: &Spanned<BuildId>,
+    ) -> Result<&'a Build, Failure> {
+        builds.iter().find(|build| build.id == *name.get_ref()).ok_or_else(|| {
+            let known: Vec<&str> = builds.iter().map(|build| build.id.as_str()).collect();
+            self.unknown(name.span(), "build", name.get_ref().as_str(), &known)
+        })
+    }
+}
+
+/// A node's file.
 impl Source {
     /// What a node is started with.
     pub(super) fn setup(self, told: Told) -> Result<Setup, Failure> {
         self.check_names()?;
         let (secret, sealing_keys, tokens) = (self.secret()?, self.sealing_keys()?, self.tokens()?);
-        let builds = self.builds()?;
+        let builds = self.builds(&self.file.builds)?;
         let gateway_pipeline = self.pipeline(&builds, &self.file.pipelines.gateway)?;
         let supercache_pipeline = self.pipeline(&builds, &self.file.pipelines.supercache)?;
         let (stores, control, intakes) = (self.stores()?, self.control()?, self.intakes()?);
@@ -105,16 +153,6 @@ impl Source {
         })
     }
 
-    fn wrong(&self, span: Range<usize>, message: &str) -> Failure {
-        at(&self.path, &self.text, Some(span), message)
-    }
-
-    /// A name that is none of those that are there.
-    fn unknown(&self, span: Range<usize>, what: &str, wrong: &str, known: &[&str]) -> Failure {
-        let hint = did_you_mean(wrong, known);
-        self.wrong(span, &format!("there is no {what} \"{wrong}\"{hint}"))
-    }
-
     /// What [`kv_node::Node::start`] would refuse as well, but without a place.
     fn check_names(&self) -> Result<(), Failure> {
         let dc = &self.file.data_center;
@@ -130,17 +168,6 @@ impl Source {
         }
     }
 
-    fn builds(&self) -> Result<Vec<Build>, Failure> {
-        let mut builds = vec![Build::current()];
-        for build in &self.file.builds {
-            if builds.iter().any(|other| other.id == build.get_ref().id) {
-                return Err(self.wrong(build.span(), "there is already a build with this id"));
-            }
-            builds.push(build.get_ref().clone());
-        }
-        Ok(builds)
-    }
-
     fn pipeline(&self, builds: &[Build], shares: &[Share]) -> Result<Vec<PipelineEntry>, Failure> {
         let (Some(first), Some(last)) = (shares.first(), shares.last()) else {
             return Ok(vec![PipelineEntry { weight: 1, build: Build::current() }]);
@@ -150,14 +177,8 @@ impl Source {
             return Err(self.wrong(span, "a pipeline needs an entry with a weight above 0"));
         }
         let entry = |share: &Share| {
-            let name = share.build.get_ref();
-            match builds.iter().find(|build| build.id == *name) {
-                Some(build) => Ok(PipelineEntry { weight: share.weight, build: build.clone() }),
-                None => {
-                    let known: Vec<&str> = builds.iter().map(|build| build.id.as_str()).collect();
-                    Err(self.unknown(share.build.span(), "build", name.as_str(), &known))
-                }
-            }
+            let build = self.build(builds, &share.build)?.clone();
+            Ok(PipelineEntry { weight: share.weight, build })
         };
         shares.iter().map(entry).collect()
     }
@@ -171,8 +192,15 @@ impl Source {
     }
 
     fn control(&self) -> Result<Option<Peer>, Failure> {
-        let peer = |name| self.peer(name, "control", |peer| peer.control.is_some());
-        self.file.control.as_ref().map(peer).transpose()
+        let Some(name) = &self.file.control else { return Ok(None) };
+        let peer = self.peer(name, "control", |peer| peer.control.is_some())?;
+        if peer.as_str() != NAME {
+            // It believes nothing that is signed for another.
+            let message =
+                format!("the control plane goes by the name \"{NAME}\": call the peer so");
+            return Err(self.wrong(name.span(), &message));
+        }
+        Ok(Some(peer))
     }
 
     fn intakes(&self) -> Result<Option<Intakes>, Failure> {

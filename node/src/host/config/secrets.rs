@@ -1,7 +1,7 @@
 //! Keys and tokens, in the file or in files of their own.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kv_node::config::{StoreProtocol, Token};
 use kv_node::storage::S3Access;
@@ -12,16 +12,20 @@ use super::super::exit::Failure;
 use super::super::keys::{read_secret, unhex};
 use super::Source;
 use super::file::{SealingKey, Store, TokenTable};
-use super::values::Protocol;
+use super::values::{Hex, Protocol};
 
 /// A secret shorter than this could be tried out.
 const SECRET_BYTES_MIN: usize = 16;
 
-impl Source {
-    /// The secret of the tier and admin listeners.
-    pub(super) fn secret(&self) -> Result<Vec<u8>, Failure> {
-        let (keys, span) = (self.file.keys.get_ref(), self.file.keys.span());
-        let secret = match (&keys.secret, &keys.secret_file) {
+impl<F> Source<F> {
+    /// The secret of the tier and admin listeners, and of the control plane's.
+    pub(super) fn secret_of(
+        &self,
+        here: Option<&Hex>,
+        file: Option<&Path>,
+        span: Range<usize>,
+    ) -> Result<Vec<u8>, Failure> {
+        let secret = match (here, file) {
             (Some(secret), None) => secret.0.clone(),
             (None, Some(path)) => self.secret_bytes(path)?,
             _ => return Err(self.wrong(span, "[keys] needs either secret or secret_file")),
@@ -31,6 +35,28 @@ impl Source {
             return Err(self.wrong(span, &message));
         }
         Ok(secret)
+    }
+
+    /// A path in the file is meant from the file's folder.
+    pub(super) fn beside(&self, path: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new(".")).join(path)
+    }
+
+    pub(super) fn secret_text(&self, path: &Path) -> Result<String, Failure> {
+        read_secret(&self.beside(path)).map(|text| text.trim().to_owned())
+    }
+
+    fn secret_bytes(&self, path: &Path) -> Result<Vec<u8>, Failure> {
+        let bytes = unhex(&self.secret_text(path)?);
+        bytes.ok_or_else(|| Failure::file(path, "expected hexadecimal digits, two a byte"))
+    }
+}
+
+impl Source {
+    /// What a node shares with its peers.
+    pub(super) fn secret(&self) -> Result<Vec<u8>, Failure> {
+        let (keys, span) = (self.file.keys.get_ref(), self.file.keys.span());
+        self.secret_of(keys.secret.as_ref(), keys.secret_file.as_deref(), span)
     }
 
     /// Sealing keys by id, in the order of the file.
@@ -119,16 +145,5 @@ impl Source {
     ) -> Result<[u8; 32], Failure> {
         let message = format!("{what} has 32 bytes: 64 hexadecimal digits");
         bytes.try_into().map_err(|_| self.wrong(span, &message))
-    }
-
-    fn secret_bytes(&self, path: &Path) -> Result<Vec<u8>, Failure> {
-        let bytes = unhex(&self.secret_text(path)?);
-        bytes.ok_or_else(|| Failure::file(path, "expected hexadecimal digits, two a byte"))
-    }
-
-    /// A path in the file is meant from the file's folder.
-    fn secret_text(&self, path: &Path) -> Result<String, Failure> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        read_secret(&folder.join(path)).map(|text| text.trim().to_owned())
     }
 }

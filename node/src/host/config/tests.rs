@@ -69,14 +69,14 @@ enrolled = ["ns-1"]
 fn wrong(from: &str, to: &str) -> String {
     assert!(WHOLE.contains(from), "{from}");
     let text = WHOLE.replacen(from, to, 1);
-    let setup =
-        parse(Path::new("node.toml"), text).and_then(|source| source.setup(Told::default()));
+    let source: Result<Source, Failure> = parse(Path::new("node.toml"), text, of_toml);
+    let setup = source.and_then(|source| source.setup(Told::default()));
     setup.err().map_or_else(|| "fine".to_owned(), |failure| failure.message)
 }
 
 #[test]
 fn a_whole_file_says_a_whole_node() {
-    let source = parse(Path::new("node.toml"), WHOLE.to_owned()).ok().unwrap();
+    let source: Source = parse(Path::new("node.toml"), WHOLE.to_owned(), of_toml).ok().unwrap();
     let setup = source.setup(Told::default()).ok().unwrap();
     assert_eq!(setup.config.stores, [StoreAbout::plain("store-a"), StoreAbout::plain("store-b")]);
     assert_eq!(setup.config.gateway_pipeline[1].build.lacks.len(), 1);
@@ -106,6 +106,10 @@ fn what_is_wrong_is_told_with_its_place_and_what_may_be_meant() {
         wrong("secret = \"0001", "secret = \"00x1"),
         wrong("token = \"t\"", ""),
         wrong("isolates = 4", "isolates = 0"),
+        wrong(
+            "control = \"control\"",
+            "control = \"ctl\"\npeers.ctl = { control = \"10.0.0.9:80\" }",
+        ),
         wrong("[origins]", "[origins"),
     ];
     insta::assert_snapshot!(told.join("\n"));
