@@ -1,6 +1,7 @@
 //! What a node is told: once at its start ([`NodeConfig`]), and again and again while it runs ([`Snapshot`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -321,6 +322,8 @@ impl Config {
 #[derive(Debug)]
 pub struct ConfigStore {
     members: Arc<Members>,
+    /// That of the configuration in force: whoever kept that sees whether it still is, without a lock.
+    revision: AtomicU64,
     current: RwLock<Arc<Config>>,
 }
 
@@ -328,7 +331,13 @@ impl ConfigStore {
     /// A store with a first configuration.
     pub fn new(members: Arc<Members>, initial: Snapshot) -> Self {
         let config = Arc::new(Config::new(initial, &members));
-        Self { members, current: RwLock::new(config) }
+        let revision = config.snapshot.revision.into();
+        Self { members, revision, current: RwLock::new(config) }
+    }
+
+    /// The revision of the configuration now.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
     }
 
     /// The configuration now.
@@ -351,6 +360,7 @@ impl ConfigStore {
         let new = Arc::new(Config::new(snapshot, &self.members));
         prepare(&current, &new);
         let old = std::mem::replace(&mut *current, new.clone());
+        self.revision.store(new.snapshot.revision, Ordering::Release);
         Some((old, new))
     }
 }

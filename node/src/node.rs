@@ -163,10 +163,8 @@ impl Node {
         let since = self.env.clock.now();
         let caller = tier::caller(&request);
         let parts = (&self.gateway, &self.access);
-        let (outcome, ctx) = self
-            .gateway_worker
-            .run(self.store.current(), caller, |ctx| script(parts, ctx, request))
-            .await;
+        let (outcome, ctx) =
+            self.gateway_worker.run(&self.store, caller, |ctx| script(parts, ctx, request)).await;
         let answer = status::answer(outcome);
         self.told(answer, (ScriptName::Gateway, operation), since, Some(&ctx))
     }
@@ -184,7 +182,7 @@ impl Node {
         let about = tier::About::of(&request);
         let (outcome, ctx) = self
             .supercache_worker
-            .run(self.store.current(), caller, |ctx| tier::serve(self.cache.clone(), ctx, request))
+            .run(&self.store, caller, |ctx| tier::serve(self.cache.clone(), ctx, request))
             .await;
         about.note_unless_noted(&ctx);
         self.told(status::answer(outcome), script, since, Some(&ctx))

@@ -55,7 +55,7 @@ impl Cache {
         ask: &TierAsk,
     ) -> Result<Known, TierError> {
         let _stage = ctx.trace.stage("cache.tier.read");
-        if ctx.env.read().tier_route.is_none() {
+        if ctx.env().read().tier_route.is_none() {
             return self.read_storage(ctx, &ask.name).await.map_err(|_| TierError::Storage);
         }
         self.count_disagreement(ctx, ask);
@@ -167,7 +167,7 @@ impl Cache {
 
     /// The upper tier that a request goes on to, if it goes on to one.
     fn upper_of(&self, ctx: &Ctx, ask: &TierAsk) -> Option<(Dc, TierAsk)> {
-        if ask.role == TierRole::Upper || ctx.env.read().tier_route.is_none() {
+        if ask.role == TierRole::Upper || ctx.env().read().tier_route.is_none() {
             return None;
         }
         let upper = ctx.config.placement.upper(&ask.affinity, &ask.name).next()?;
