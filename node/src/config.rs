@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::cache::placement::Placement;
-use crate::ids::{Account, Dc, Namespace, NamespaceClass, Peer, Region};
+use crate::ids::{Account, Dc, Name, Namespace, NamespaceClass, Peer, Region};
 use crate::safeguards::Build;
 use crate::storage::S3Access;
 
@@ -66,6 +66,13 @@ impl Namespaces {
     /// The namespace at a place.
     pub fn at(&self, place: usize) -> Option<(&Namespace, &NamespaceAbout)> {
         self.0.get_index(place)
+    }
+
+    /// The same name with the text of the namespace that all its names can share: for whoever keeps many.
+    #[must_use]
+    pub fn sharing(&self, name: &Name) -> Name {
+        let known = self.0.get_key_value(&name.namespace).map(|(namespace, _)| namespace);
+        Name { namespace: known.unwrap_or(&name.namespace).clone(), key: name.key.clone() }
     }
 
     /// What is configured of a namespace.

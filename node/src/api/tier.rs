@@ -257,7 +257,7 @@ fn decode_ask(request: &Request<Bytes>) -> Option<TierAsk> {
 
 fn name_of(path: &str) -> Option<Name> {
     let (namespace, key) = path.strip_prefix(PREFIX)?.strip_prefix('/')?.split_once('/')?;
-    Some(Name::new(decode_segment(namespace)?.into(), &decode_segment(key)?))
+    Some(Name::new((&*decode_segment(namespace)?).into(), &decode_segment(key)?))
 }
 
 fn control_of(header: &HeaderValue) -> Option<(TierRole, Region, u64)> {

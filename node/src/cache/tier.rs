@@ -8,6 +8,7 @@ use super::edge::NEGATIVE_TTL;
 use super::entry::{Entries, Entry};
 use super::flights::Flights;
 use super::{Cache, CacheResult, Known, TierAnswer, TierAsk, TierError, TierRole};
+use crate::config::Namespaces;
 use crate::ids::{Dc, Name};
 use crate::storage::Found;
 use crate::worker::Ctx;
@@ -30,8 +31,12 @@ pub(super) struct Tier {
 }
 
 impl Tier {
-    pub(super) fn new(bytes_max: u64) -> Self {
-        Self { entries: Entries::new(bytes_max), flights: Flights::new(), epoch: AtomicU64::new(0) }
+    pub(super) fn new(bytes_max: u64, namespaces: Arc<Namespaces>) -> Self {
+        Self {
+            entries: Entries::new(bytes_max, namespaces),
+            flights: Flights::new(),
+            epoch: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn keep(&self, wanted: impl Fn(&Name) -> bool) {
