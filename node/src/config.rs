@@ -1,6 +1,7 @@
 //! What a node is told: once at its start ([`NodeConfig`]), and again and again while it runs ([`Snapshot`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::cache::placement::Placement;
-use crate::ids::{Account, Dc, Namespace, NamespaceClass, Peer, Region};
+use crate::ids::{Account, Dc, Name, Namespace, NamespaceClass, Peer, Region};
 use crate::safeguards::Build;
 use crate::storage::S3Access;
 
@@ -65,6 +66,13 @@ impl Namespaces {
     /// The namespace at a place.
     pub fn at(&self, place: usize) -> Option<(&Namespace, &NamespaceAbout)> {
         self.0.get_index(place)
+    }
+
+    /// The same name with the text of the namespace that all its names can share: for whoever keeps many.
+    #[must_use]
+    pub fn sharing(&self, name: &Name) -> Name {
+        let known = self.0.get_key_value(&name.namespace).map(|(namespace, _)| namespace);
+        Name { namespace: known.unwrap_or(&name.namespace).clone(), key: name.key.clone() }
     }
 
     /// What is configured of a namespace.
@@ -321,6 +329,8 @@ impl Config {
 #[derive(Debug)]
 pub struct ConfigStore {
     members: Arc<Members>,
+    /// That of the configuration in force: whoever kept that sees whether it still is, without a lock.
+    revision: AtomicU64,
     current: RwLock<Arc<Config>>,
 }
 
@@ -328,7 +338,13 @@ impl ConfigStore {
     /// A store with a first configuration.
     pub fn new(members: Arc<Members>, initial: Snapshot) -> Self {
         let config = Arc::new(Config::new(initial, &members));
-        Self { members, current: RwLock::new(config) }
+        let revision = config.snapshot.revision.into();
+        Self { members, revision, current: RwLock::new(config) }
+    }
+
+    /// The revision of the configuration now.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
     }
 
     /// The configuration now.
@@ -351,6 +367,7 @@ impl ConfigStore {
         let new = Arc::new(Config::new(snapshot, &self.members));
         prepare(&current, &new);
         let old = std::mem::replace(&mut *current, new.clone());
+        self.revision.store(new.snapshot.revision, Ordering::Release);
         Some((old, new))
     }
 }

@@ -10,7 +10,7 @@
 //! * [`storage`]: two stores as one. Knows no tiers.
 //!
 //! Beside them: [`control`] (the control plane, reached by HTTP only), [`telemetry`], [`env`](mod@env) (the five doors),
-//! [`safeguards`], [`config`], [`ids`].
+//! [`safeguards`], [`config`], [`ids`], `striped` (what each thread has for itself).
 
 pub mod admission;
 pub mod api;
@@ -23,6 +23,7 @@ pub mod ids;
 pub mod node;
 pub mod safeguards;
 pub mod storage;
+mod striped;
 pub mod telemetry;
 pub mod worker;
 

@@ -84,6 +84,7 @@ impl Node {
             control: config.control.clone(),
             suspects: Arc::new(Reporter::new(config.dc.clone(), env.clone(), secret.clone())),
             metrics,
+            namespaces: config.namespaces.clone(),
             limits: config.limits.clone(),
         });
         let gateway = Gateway::new(
@@ -122,11 +123,11 @@ impl Node {
     pub async fn serve(
         self: &Arc<Self>,
         listener: Listener,
-        request: Request<Bytes>,
+        mut request: Request<Bytes>,
     ) -> Response<Bytes> {
         match listener {
-            Listener::Rest => self.serve_rest(request).await,
-            Listener::Binding => Box::pin(self.serve_binding(request)).await,
+            Listener::Rest => self.serve_rest(&mut request).await,
+            Listener::Binding => Box::pin(self.serve_binding(&mut request)).await,
             Listener::Tier => Box::pin(self.serve_tier(request)).await,
             Listener::Admin => {
                 let signed =
@@ -139,12 +140,12 @@ impl Node {
         }
     }
 
-    async fn serve_rest(&self, request: Request<Bytes>) -> Response<Bytes> {
+    async fn serve_rest<'a>(&'a self, request: &'a mut Request<Bytes>) -> Response<Bytes> {
         let operation = rest::operation(request.method(), request.uri().path());
         self.serve_gateway(operation, request, rest::serve).await
     }
 
-    async fn serve_binding(&self, request: Request<Bytes>) -> Response<Bytes> {
+    async fn serve_binding<'a>(&'a self, request: &'a mut Request<Bytes>) -> Response<Bytes> {
         let operation = binding::operation(request.method(), request.uri().path());
         self.serve_gateway(operation, request, binding::serve).await
     }
@@ -153,20 +154,18 @@ impl Node {
     async fn serve_gateway<'a, F, R>(
         &'a self,
         operation: &'static str,
-        request: Request<Bytes>,
+        request: &'a mut Request<Bytes>,
         script: F,
     ) -> Response<Bytes>
     where
-        F: FnOnce((&'a Arc<Gateway>, &'a Access), Arc<Ctx>, Request<Bytes>) -> R,
+        F: FnOnce((&'a Arc<Gateway>, &'a Access), Arc<Ctx>, &'a mut Request<Bytes>) -> R,
         R: Future<Output = Result<Response<Bytes>, Thrown>> + Send,
     {
         let since = self.env.clock.now();
-        let caller = tier::caller(&request);
+        let caller = tier::caller(request);
         let parts = (&self.gateway, &self.access);
-        let (outcome, ctx) = self
-            .gateway_worker
-            .run(self.store.current(), caller, |ctx| script(parts, ctx, request))
-            .await;
+        let (outcome, ctx) =
+            self.gateway_worker.run(&self.store, caller, |ctx| script(parts, ctx, request)).await;
         let answer = status::answer(outcome);
         self.told(answer, (ScriptName::Gateway, operation), since, Some(&ctx))
     }
@@ -184,7 +183,7 @@ impl Node {
         let about = tier::About::of(&request);
         let (outcome, ctx) = self
             .supercache_worker
-            .run(self.store.current(), caller, |ctx| tier::serve(self.cache.clone(), ctx, request))
+            .run(&self.store, caller, |ctx| tier::serve(self.cache.clone(), ctx, request))
             .await;
         about.note_unless_noted(&ctx);
         self.told(status::answer(outcome), script, since, Some(&ctx))

@@ -11,6 +11,7 @@
 //! The header `cf-kv-namespace` says which namespace a binding is bound to. Workers see an error's reason phrase and nothing
 //! else of it. 404 means "no such key" to a Worker, so a namespace that does not exist is 400.
 
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,7 +101,7 @@ enum Shown {
 pub async fn serve(
     (gateway, access): (&Arc<Gateway>, &Access),
     ctx: Arc<Ctx>,
-    request: Request<Bytes>,
+    request: &mut Request<Bytes>,
 ) -> Result<Response<Bytes>, Thrown> {
     let _stage = ctx.trace.stage("api.binding");
     let answer = answer(gateway, access, &ctx, request).await;
@@ -111,7 +112,7 @@ async fn answer(
     gateway: &Arc<Gateway>,
     access: &Access,
     ctx: &Arc<Ctx>,
-    request: Request<Bytes>,
+    request: &mut Request<Bytes>,
 ) -> Result<Response<Bytes>, Refusal> {
     let id = request.headers().get(NAMESPACE).and_then(|id| id.to_str().ok());
     let Some(id) = id.map(Namespace::from) else {
@@ -124,12 +125,12 @@ async fn answer(
     let namespace = gateway.open(ctx, account.as_str(), &id).await?;
     let binding = Binding { gateway, ctx, namespace };
     match (request.method(), request.uri().path()) {
-        (&Method::GET, "/") => binding.list(&request).await,
-        (&Method::POST, BULK_GET) => binding.get_many(&request).await,
-        (&Method::GET, _) => binding.get(&request).await,
+        (&Method::GET, "/") => binding.list(request).await,
+        (&Method::POST, BULK_GET) => binding.get_many(request).await,
+        (&Method::GET, _) => binding.get(request).await,
         (&Method::PUT, _) => binding.put(request).await,
         (&Method::DELETE, _) => {
-            let key = binding.key(&request)?;
+            let key = binding.key(request)?;
             gateway.delete(ctx, &key).await?;
             Ok(status::bare(StatusCode::OK))
         }
@@ -154,7 +155,7 @@ impl Binding<'_> {
         let key = match encoded.as_deref() {
             Some("true") => decode_segment(raw)
                 .ok_or_else(|| Refusal::Malformed("the key is not UTF-8".to_owned()))?,
-            _ => raw.to_owned(),
+            _ => raw.into(),
         };
         let key = self.namespace.key(&key)?;
         self.ctx.note(|notes| notes.name = Some(key.noted()));
@@ -174,12 +175,12 @@ impl Binding<'_> {
         Ok(response)
     }
 
-    async fn put(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Refusal> {
-        let key = self.key(&request)?;
-        let expiration = expiration(&Query::of(&request));
+    async fn put(&self, request: &mut Request<Bytes>) -> Result<Response<Bytes>, Refusal> {
+        let key = self.key(request)?;
+        let expiration = expiration(&Query::of(request));
         let metadata = request.headers().get(METADATA);
         let metadata = metadata.map(|json| Bytes::copy_from_slice(json.as_bytes()));
-        let put = Put { body: request.into_body(), expiration, metadata };
+        let put = Put { body: take(request.body_mut()), expiration, metadata };
         self.gateway.put(self.ctx, &key, put).await?;
         Ok(status::bare(StatusCode::OK))
     }

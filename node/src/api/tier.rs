@@ -53,11 +53,11 @@ pub async fn serve(
     request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Thrown> {
     let _stage = ctx.trace.stage("api.tier");
-    let route = ctx.env.tier_route().map_err(|thrown| ctx.thrown(thrown))?;
+    let route = ctx.env().tier_route().map_err(|thrown| ctx.thrown(thrown))?;
     debug_assert_eq!(route.serves, ctx.dc, "an isolate's route is its own data center's");
     if ctx.config.snapshot.status(&ctx.dc).state != DcState::Serving {
         // What is out of service must not answer from a tier that purges no longer reach: this request goes past it.
-        ctx.env.write(|bindings| {
+        ctx.env().write(|bindings| {
             bindings.tier_route = None;
             bindings.error_reporting = false;
         });
@@ -257,7 +257,7 @@ fn decode_ask(request: &Request<Bytes>) -> Option<TierAsk> {
 
 fn name_of(path: &str) -> Option<Name> {
     let (namespace, key) = path.strip_prefix(PREFIX)?.strip_prefix('/')?.split_once('/')?;
-    Some(Name::new(decode_segment(namespace)?.into(), &decode_segment(key)?))
+    Some(Name::new((&*decode_segment(namespace)?).into(), &decode_segment(key)?))
 }
 
 fn control_of(header: &HeaderValue) -> Option<(TierRole, Region, u64)> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::entry::{Entries, Entry};
 use super::flights::Flights;
 use super::{Cache, CacheError, CacheResult, Read, TierAnswer, TierAsk, TierError, TierRole};
-use crate::config::Refresh;
+use crate::config::{Namespaces, Refresh};
 use crate::env::{BoxFuture, Timestamp};
 use crate::ids::{Dc, Name, Version};
 use crate::safeguards::Safeguard;
@@ -28,12 +28,12 @@ pub struct Ttl(pub Duration);
 
 pub(super) struct Edge {
     entries: Entries,
-    flights: Flights<Name, Result<Found, CacheError>>,
+    flights: Flights<Name, Result<Arc<Entry>, CacheError>>,
 }
 
 impl Edge {
-    pub(super) fn new(bytes_max: u64) -> Self {
-        Self { entries: Entries::new(bytes_max), flights: Flights::new() }
+    pub(super) fn new(bytes_max: u64, namespaces: Arc<Namespaces>) -> Self {
+        Self { entries: Entries::new(bytes_max, namespaces), flights: Flights::new() }
     }
 
     /// Forgets what is older than a version that this data center has found out about.
@@ -70,8 +70,8 @@ impl Cache {
         name: &Name,
         ttl: Ttl,
     ) -> Result<Read, CacheError> {
-        let _stage = ctx.trace.stage("cache.edge.read");
-        let read = self.read_edge(ctx, name, ttl).await;
+        let stage = ctx.trace.stage("cache.edge.read");
+        let read = self.read_edge(ctx, name, ttl, stage.start()).await;
         // A read that fails was a miss.
         let result = read.as_ref().map_or(CacheResult::Miss, |read| read.result);
         ctx.note(|notes| notes.cache = Some(result));
@@ -83,8 +83,8 @@ impl Cache {
         ctx: &Arc<Ctx>,
         name: &Name,
         ttl: Ttl,
+        now: Timestamp,
     ) -> Result<Read, CacheError> {
-        let now = self.env.clock.now();
         let mut known = None;
         if let Some(entry) = self.edge.entries.get(name) {
             let tiered = self.takes_tiers(ctx, name);
@@ -97,24 +97,25 @@ impl Cache {
             };
             match freshness {
                 Freshness::Fresh => {
-                    return Ok(Read { found: entry.found.clone(), result: CacheResult::Hit });
+                    return Ok(Read { entry, result: CacheResult::Hit });
                 }
                 Freshness::Refresh => {
                     entry.attempt(now);
                     self.refresh_behind(ctx, name, ttl, &entry);
                     let late = tiered && now.since(entry.fetched_at) >= REFRESH_PERIOD;
                     let result = if late { CacheResult::Stale } else { CacheResult::Hit };
-                    return Ok(Read { found: entry.found.clone(), result });
+                    return Ok(Read { entry, result });
                 }
                 Freshness::Revalidate => known = Some(entry),
                 Freshness::Gone => {}
             }
         }
         let version = known.as_ref().map(|entry| entry.found.version());
-        let found = Box::pin(self.fill(ctx, name, ttl, known)).await?;
+        let entry = Box::pin(self.fill(ctx, name, ttl, known)).await?;
+        let found = &entry.found;
         let unchanged = version == Some(found.version()) && matches!(found, Found::Value(_));
         let result = if unchanged { CacheResult::Revalidated } else { CacheResult::Miss };
-        Ok(Read { found, result })
+        Ok(Read { entry, result })
     }
 
     /// Writes a key for a customer of this data center. What is written here is read here at once.
@@ -156,7 +157,7 @@ impl Cache {
         name: &Name,
         ttl: Ttl,
         known: Option<Arc<Entry>>,
-    ) -> Result<Found, CacheError> {
+    ) -> Result<Arc<Entry>, CacheError> {
         let fetched = self
             .edge
             .flights
@@ -172,7 +173,7 @@ impl Cache {
                         Found::Absent(_) => ttl.0.min(NEGATIVE_TTL),
                     };
                     let entry = Entry::new(found, asked_at, asked_at.after(ttl));
-                    Ok(this.edge.entries.put(&name, entry).found.clone())
+                    Ok(this.edge.entries.put(&name, entry))
                 })
             })
             .await;

@@ -8,6 +8,7 @@ use quick_cache::sync::{Cache as QuickCache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 use rustc_hash::FxBuildHasher;
 
+use crate::config::Namespaces;
 use crate::env::Timestamp;
 use crate::ids::{Name, Version};
 use crate::storage::Found;
@@ -77,12 +78,13 @@ type Map = QuickCache<Name, Arc<Entry>, Bytes, FxBuildHasher, DefaultLifecycle<N
 /// Entries up to a weight. One shard and a fixed hasher: what is evicted does not depend on the machine.
 pub(super) struct Entries {
     map: Map,
+    namespaces: Arc<Namespaces>,
     // Makes "replace unless newer" one step; every other access needs no lock of ours.
     replacing: Mutex<()>,
 }
 
 impl Entries {
-    pub(super) fn new(bytes_max: u64) -> Self {
+    pub(super) fn new(bytes_max: u64, namespaces: Arc<Namespaces>) -> Self {
         // With fewer than about a thousand items the policy has too little to go by; the number need not be exact.
         let items = usize::try_from(bytes_max / 1024).unwrap_or(usize::MAX).clamp(1_000, 20_000);
         let options = OptionsBuilder::new()
@@ -99,7 +101,7 @@ impl Entries {
                 Map::with(items, bytes_max, Bytes, FxBuildHasher, DefaultLifecycle::default())
             }
         };
-        Self { map, replacing: Mutex::new(()) }
+        Self { map, namespaces, replacing: Mutex::new(()) }
     }
 
     pub(super) fn get(&self, name: &Name) -> Option<Arc<Entry>> {
@@ -120,7 +122,7 @@ impl Entries {
             return present;
         }
         let entry = Arc::new(entry);
-        self.map.insert(name.clone(), entry.clone());
+        self.map.insert(self.namespaces.sharing(name), entry.clone());
         entry
     }
 

@@ -23,7 +23,7 @@ pub use list::Listing;
 pub use purge::{PurgeBatch, PurgeEntry};
 
 use crate::admission::{Busy, Gate, RetryBudget};
-use crate::config::{Config, Limits, Members, Refresh};
+use crate::config::{Config, Limits, Members, Namespaces, Refresh};
 use crate::env::{BoxFuture, NodeEnv};
 use crate::ids::{Dc, Name, Peer, Region, Version};
 use crate::storage::{Found, ListRange, Storage, StorageError, StoreError};
@@ -70,10 +70,16 @@ pub struct Known {
 /// A read as the gateway gets it.
 #[derive(Clone, Debug)]
 pub struct Read {
-    /// What is known of the key.
-    pub found: Found,
+    entry: Arc<entry::Entry>,
     /// How it was found.
     pub result: CacheResult,
+}
+
+impl Read {
+    /// What is known of the key.
+    pub fn found(&self) -> &Found {
+        &self.entry.found
+    }
 }
 
 /// In which role a tier is asked.
@@ -235,6 +241,8 @@ pub struct CacheParts {
     pub suspects: Arc<dyn Suspects>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// The namespaces that are configured.
+    pub namespaces: Arc<Namespaces>,
     /// Sizes.
     pub limits: Limits,
 }
@@ -253,9 +261,9 @@ impl Cache {
             gates,
             retries: RetryBudget::new(parts.env.chance.stream("retries/tiers")),
             refresh: parts.limits.refresh,
-            edge: edge::Edge::new(parts.limits.edge_cache_bytes),
+            edge: edge::Edge::new(parts.limits.edge_cache_bytes, parts.namespaces.clone()),
             lists: list::Lists::new(),
-            tier: tier::Tier::new(parts.limits.tier_cache_bytes),
+            tier: tier::Tier::new(parts.limits.tier_cache_bytes, parts.namespaces),
             purges: purge::Purges::new(&parts.env),
             dc: parts.dc,
             env: parts.env,

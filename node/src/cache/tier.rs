@@ -8,6 +8,7 @@ use super::edge::NEGATIVE_TTL;
 use super::entry::{Entries, Entry};
 use super::flights::Flights;
 use super::{Cache, CacheResult, Known, TierAnswer, TierAsk, TierError, TierRole};
+use crate::config::Namespaces;
 use crate::ids::{Dc, Name};
 use crate::storage::Found;
 use crate::worker::Ctx;
@@ -30,8 +31,12 @@ pub(super) struct Tier {
 }
 
 impl Tier {
-    pub(super) fn new(bytes_max: u64) -> Self {
-        Self { entries: Entries::new(bytes_max), flights: Flights::new(), epoch: AtomicU64::new(0) }
+    pub(super) fn new(bytes_max: u64, namespaces: Arc<Namespaces>) -> Self {
+        Self {
+            entries: Entries::new(bytes_max, namespaces),
+            flights: Flights::new(),
+            epoch: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn keep(&self, wanted: impl Fn(&Name) -> bool) {
@@ -55,7 +60,7 @@ impl Cache {
         ask: &TierAsk,
     ) -> Result<Known, TierError> {
         let _stage = ctx.trace.stage("cache.tier.read");
-        if ctx.env.read().tier_route.is_none() {
+        if ctx.env().read().tier_route.is_none() {
             return self.read_storage(ctx, &ask.name).await.map_err(|_| TierError::Storage);
         }
         self.count_disagreement(ctx, ask);
@@ -167,7 +172,7 @@ impl Cache {
 
     /// The upper tier that a request goes on to, if it goes on to one.
     fn upper_of(&self, ctx: &Ctx, ask: &TierAsk) -> Option<(Dc, TierAsk)> {
-        if ask.role == TierRole::Upper || ctx.env.read().tier_route.is_none() {
+        if ask.role == TierRole::Upper || ctx.env().read().tier_route.is_none() {
             return None;
         }
         let upper = ctx.config.placement.upper(&ask.affinity, &ask.name).next()?;

@@ -113,9 +113,11 @@ impl Gateway {
         ttl: Ttl,
     ) -> Result<(Option<Value>, CacheResult), GatewayError> {
         let read = self.cache.read(ctx, name, ttl).await?;
-        let now_s = self.env.clock.now().unix_s();
-        let value = match &read.found {
-            Found::Value(sealed) if !read.found.expired(now_s) => Some(self.unseal(name, sealed)?),
+        let over = |end_s| end_s <= self.env.clock.now().unix_s();
+        let value = match read.found() {
+            Found::Value(sealed) if !sealed.expiration_s.is_some_and(over) => {
+                Some(self.unseal(name, sealed)?)
+            }
             _ => None,
         };
         Ok((value, read.result))

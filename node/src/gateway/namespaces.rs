@@ -45,8 +45,7 @@ impl OpenNamespace {
     pub fn name(&self, name: Name) -> Result<OpenKey, GatewayError> {
         debug_assert_eq!(name.namespace, self.id);
         limits::key(self.key_bytes_max, &name.key)?;
-        // Caches hold the name: all of a namespace share one text.
-        Ok(OpenKey(Name { namespace: self.id.clone(), key: name.key }))
+        Ok(OpenKey(name))
     }
 }
 
@@ -110,19 +109,16 @@ impl Gateway {
         account: &str,
         id: &Namespace,
     ) -> Result<OpenNamespace, GatewayError> {
-        let configured = self.namespaces.place(id).and_then(|place| self.namespaces.at(place));
-        let id = match configured {
-            Some((id, about)) => {
-                if about.account.as_ref().is_some_and(|owner| owner.as_str() != account) {
-                    return Err(GatewayError::NoSuchNamespace);
-                }
-                id
+        match self.namespaces.about(id).map(|about| &about.account) {
+            Some(Some(owner)) if owner.as_str() != account => {
+                return Err(GatewayError::NoSuchNamespace);
             }
+            Some(_) => {}
             None => {
                 Box::pin(self.entry(ctx, &account.into(), id)).await?;
-                id
             }
-        };
+        }
+        // The caller's own text: counting its holders in the configured one would make all requests wait for each other.
         Ok(OpenNamespace { id: id.clone(), key_bytes_max: self.limits.key_bytes_max })
     }
 

@@ -24,6 +24,13 @@ pub(super) struct Held {
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
+impl Held {
+    /// Of a request without a body.
+    pub(super) fn nothing() -> Self {
+        Self { bytes: Bytes::new(), room: None }
+    }
+}
+
 /// Why a body is not taken: what to answer, after which the connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
@@ -76,8 +83,8 @@ impl Room {
             return Ok(None);
         }
         let permits = u32::try_from(bytes.min(self.all)).unwrap_or(u32::MAX);
-        let taken = timeout(self.wait, self.free.clone().acquire_many_owned(permits)).await;
-        match taken {
+        let taken = timeout(self.wait, self.free.clone().acquire_many_owned(permits));
+        match Box::pin(taken).await {
             Ok(Ok(permit)) => Ok(Some(permit)),
             Ok(Err(_)) | Err(_) => Err(Refused::NoRoom),
         }
@@ -99,7 +106,7 @@ pub(super) async fn collect(
         return Err(Refused::TooLarge);
     }
     if body.is_end_stream() {
-        return Ok(Held { bytes: Bytes::new(), room: None });
+        return Ok(Held::nothing());
     }
     let declared = declared.map(|length| usize::try_from(length).unwrap_or(most));
     let mut held = room.take(declared.unwrap_or(0)).await?;

@@ -41,7 +41,7 @@ impl OsClock {
     /// The time, where so much has passed since the origin and the wall shows that. The wall is read before the time that has
     /// passed: a pause between the two makes the distance smaller, which does no harm.
     fn at(&self, elapsed: impl Fn() -> Duration, wall: impl FnOnce() -> Duration) -> Timestamp {
-        let micros = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
+        let micros = |d: Duration| d.as_secs() * 1_000_000 + u64::from(d.subsec_micros());
         let passed = micros(elapsed());
         if passed < self.look_us.load(Ordering::Relaxed) {
             return Timestamp(passed.saturating_add(self.ahead_us.load(Ordering::Relaxed)));

@@ -37,13 +37,32 @@ mod sink;
 mod store;
 mod tasks;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use kv_node::env::BoxFuture;
 
 pub(crate) use cli::main;
 
 /// Whatever answers requests within this process: a node's listener, or a store.
-pub(crate) type Service = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<Response<Bytes>> + Send + Sync>;
+pub(crate) type Service = Arc<dyn Answers>;
+
+/// An answer that may still take its time.
+pub(crate) type Answer<'a> = Pin<Box<dyn Future<Output = Response<Bytes>> + Send + 'a>>;
+
+/// Answers requests. What it answers with may hold on to it as it is: a node is not counted as held with every request.
+pub(crate) trait Answers: Send + Sync {
+    fn answer(&self, request: Request<Bytes>) -> Answer<'_>;
+}
+
+impl<F, R> Answers for F
+where
+    F: Fn(Request<Bytes>) -> R + Send + Sync,
+    R: Future<Output = Response<Bytes>> + Send + 'static,
+{
+    fn answer(&self, request: Request<Bytes>) -> Answer<'_> {
+        Box::pin(self(request))
+    }
+}

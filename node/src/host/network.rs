@@ -99,8 +99,7 @@ impl Network for HyperNetwork {
         match route {
             None => Box::pin(async { Err(NetworkError::Refused) }),
             Some(Route::Embedded(service)) => {
-                let answer = service(request);
-                Box::pin(async move { Ok(answer.await) })
+                Box::pin(async move { Ok(service.answer(request).await) })
             }
             Some(Route::Remote(remote)) => Box::pin(async move { remote.call(request).await }),
         }

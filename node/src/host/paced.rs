@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -59,9 +59,11 @@ pub(super) struct Paced<S> {
     head: Duration,
     idle: Duration,
     answer: Pace,
-    /// When reading must have come to something.
-    due: Instant,
+    /// When reading must have come to something; for a head that has begun, once it is waited for: most come in one piece.
+    due: Option<Instant>,
     timer: Pin<Box<Sleep>>,
+    /// Whom the timer wakes, once it has been asked.
+    wakes: Option<Waker>,
     /// Since when somebody has been reading an answer too slowly to take it at once, and what they took of it.
     behind: Option<(Instant, u64)>,
 }
@@ -76,8 +78,9 @@ impl<S> Paced<S> {
             head,
             idle: Duration::from_millis(limits.idle_ms),
             answer: limits.answer_pace(),
-            due,
+            due: Some(due),
             timer: Box::pin(sleep_until(due)),
+            wakes: None,
             behind: None,
         }
     }
@@ -86,9 +89,9 @@ impl<S> Paced<S> {
         self.turn.clone()
     }
 
-    fn await_request(&mut self) {
+    fn await_request(&mut self) -> Instant {
         self.turn.set(AWAITED);
-        self.due = Instant::now() + self.idle;
+        *self.due.insert(Instant::now() + self.idle)
     }
 
     /// Ready once `due` has passed. The timer is moved only where it would ring too late: a busy connection hardly ever.
@@ -96,6 +99,12 @@ impl<S> Paced<S> {
         if self.timer.deadline() > due {
             self.timer.as_mut().reset(due);
         }
+        // A timer that runs is not asked again by whom it wakes anyway: that is at every request.
+        if !self.timer.is_elapsed() && self.wakes.as_ref().is_some_and(|w| w.will_wake(cx.waker()))
+        {
+            return Poll::Pending;
+        }
+        self.wakes = Some(cx.waker().clone());
         loop {
             ready!(self.timer.as_mut().poll(cx));
             if Instant::now() >= due {
@@ -146,13 +155,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
             Poll::Ready(Ok(())) => {
                 if this.turn.get() == AWAITED && buf.filled().len() > before {
                     this.turn.set(HEAD);
-                    this.due = Instant::now() + this.head;
+                    this.due = None;
                 }
                 Poll::Ready(Ok(()))
             }
             // It is not for the client to speak while it still reads.
             Poll::Pending if this.behind.is_none() && this.turn.get() <= HEAD => {
-                ready!(this.poll_late(this.due, cx));
+                let due = *this.due.get_or_insert_with(|| Instant::now() + this.head);
+                ready!(this.poll_late(due, cx));
                 Poll::Ready(Err(late("no request came in time")))
             }
             result => result,
@@ -191,8 +201,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         let was_behind = this.behind.take().is_some();
         if this.turn.get() == ANSWERED || (was_behind && this.turn.get() == AWAITED) {
             // Hyper does not read again where a read is already waiting, so this is where the wait for a request begins.
-            this.await_request();
-            if this.poll_late(this.due, cx).is_ready() {
+            let due = this.await_request();
+            if this.poll_late(due, cx).is_ready() {
                 cx.waker().wake_by_ref();
             }
         }

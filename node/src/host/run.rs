@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use futures_util::future::{Either, select};
+use http::Request;
 use kv_node::Node;
 use kv_node::config::{NodeConfig, StoreAbout, StoreProtocol};
 use kv_node::env::{Chance, Clock, Listener, NodeEnv};
@@ -17,7 +19,6 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
 
-use super::Service;
 use super::chance::OsChance;
 use super::clock::{OsClock, Replay, ReplayClock};
 use super::exit::{DONE, Failure, INTERRUPTED};
@@ -28,6 +29,7 @@ use super::server::{Server, bind};
 use super::sink::{ConsoleSink, Told, console};
 use super::store::EmbeddedStore;
 use super::tasks::TokioTasks;
+use super::{Answer, Answers};
 
 /// A node and what it stands on.
 pub(super) struct Setup {
@@ -109,7 +111,7 @@ pub(super) async fn node(
 
     let server = Server::new(setup.limits);
     for (kind, socket) in sockets {
-        server.serve(kind, socket, service_of(&node, kind));
+        server.serve(kind, socket, Arc::new(Behind { node: node.clone(), listener: kind }));
     }
     say(&ready(&bound))?;
 
@@ -238,12 +240,16 @@ pub(super) async fn open(
     Ok((sockets, bound))
 }
 
-fn service_of(node: &Arc<Node>, listener: Listener) -> Service {
-    let node = node.clone();
-    Arc::new(move |request| {
-        let node = node.clone();
-        Box::pin(async move { node.serve(listener, request).await })
-    })
+/// A listener of a node.
+struct Behind {
+    node: Arc<Node>,
+    listener: Listener,
+}
+
+impl Answers for Behind {
+    fn answer(&self, request: Request<Bytes>) -> Answer<'_> {
+        Box::pin(self.node.serve(self.listener, request))
+    }
 }
 
 /// A listener's name, as in a configuration file.

@@ -4,14 +4,16 @@
 //! [`super::limits`]. What a client must not say to a node is taken out here, before the node sees it.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::header::{CONNECTION, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -23,7 +25,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::Service;
-use super::body::{Refused, Room, Whole, collect, linger};
+use super::body::{Held, Refused, Room, Whole, collect, linger};
 use super::exit::Failure;
 use super::limits::{ACCEPT_PAUSE, BACKLOG, HEAD_BYTES_MAX, ServerLimits, body_bytes_max};
 use super::paced::{Paced, Turn};
@@ -174,14 +176,24 @@ async fn connection(
             .max_header_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service)
     );
-    let stop = std::pin::pin!(closed(&mut closing));
-    // How a connection ends is its client's affair: every answer has been counted where it was given.
-    match select(connection.as_mut(), stop).await {
-        Either::Left(_) => {}
-        Either::Right(_) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+    let told = closing.clone();
+    let mut stop = std::pin::pin!(closed(&mut closing));
+    let mut asked = false;
+    let ended = poll_fn(|cx| {
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
         }
+        // Once asked it wakes this task. To ask again with every request would be a lock that all connections pass.
+        if asked && !told.has_changed().unwrap_or(true) {
+            return Poll::Pending;
+        }
+        asked = true;
+        stop.as_mut().poll(cx).map(|()| false)
+    });
+    // How a connection ends is its client's affair: every answer has been counted where it was given.
+    if !ended.await {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
     }
     drop(place);
 }
@@ -199,7 +211,13 @@ impl Client {
         let (door, turn) = (&self.door, self.turn.clone());
         let (mut parts, mut body) = request.into_parts();
         let (most, pace) = (body_bytes_max(door.kind), door.limits.body_pace());
-        let held = match collect(&mut body, most, pace, &door.bodies).await {
+        // What is rare is boxed, as in the node: a future is moved about with every request, with all that it may have to hold.
+        let held = if body.is_end_stream() {
+            Ok(Held::nothing())
+        } else {
+            Box::pin(collect(&mut body, most, pace, &door.bodies)).await
+        };
+        let held = match held {
             Ok(held) => held,
             Err(refused) => {
                 tokio::spawn(linger(body));
@@ -210,19 +228,19 @@ impl Client {
             strip(&mut parts.headers);
         }
         let changes = parts.method != Method::GET && parts.method != Method::HEAD;
-        let call = (door.service)(Request::from_parts(parts, held.bytes));
+        let request = Request::from_parts(parts, held.bytes);
         let answer = if changes {
-            let under_way = self.under_way.clone();
+            let (service, under_way) = (door.service.clone(), self.under_way.clone());
             // A write goes on when its client goes away: half of one would be left to repairs.
             tokio::spawn(async move {
-                let answer = call.await;
+                let answer = service.answer(request).await;
                 drop(under_way);
                 answer
             })
             .await
             .ok()
         } else {
-            Some(call.await)
+            Some(door.service.answer(request).await)
         };
         drop(held.room);
         let Some(answer) = answer else {

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use kv_store::{DirectoryStore, MemoryStore, Objects, PlainStore, S3Store};
 
 use super::Service;
@@ -68,15 +68,15 @@ impl EmbeddedStore {
     /// Answers requests. 503 once the store is closed.
     pub(super) fn service(&self) -> Service {
         let this = self.clone();
-        Arc::new(move |request| {
+        Arc::new(move |request: Request<Bytes>| {
             let open = this.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-            Box::pin(async move {
+            async move {
                 match open {
                     None => bare(StatusCode::SERVICE_UNAVAILABLE),
                     Some(Open { over_s3: Some(store), .. }) => store.serve(request).await,
                     Some(open) => PlainStore::new(open.objects).serve(request).await,
                 }
-            })
+            }
         })
     }
 

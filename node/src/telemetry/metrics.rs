@@ -15,6 +15,7 @@ use crate::config::Namespaces;
 use crate::ids::{BuildId, Dc, Namespace, Peer};
 use crate::safeguards::{Build, Environment};
 use crate::storage::{Crawled, StoreError};
+use crate::striped::Striped;
 use crate::worker::ScriptName;
 
 /// Namespaces that are counted by name; those that come after them in the order of their names share one.
@@ -60,7 +61,8 @@ pub struct Metrics {
     registry: Registry,
     namespaces: Arc<Namespaces>,
     received: [Counter; 2],
-    answers: Mutex<IndexMap<Short, Counts, FxBuildHasher>>,
+    /// Each thread looks up for itself: a series is begun once all the same.
+    answers: Striped<Handles<Short, Counts>>,
     // Answers that differ in their namespace alone share these.
     responses: Handles<Vec<String>, Counter>,
     by_namespace: Handles<(Option<u16>, &'static str), Counter>,
@@ -139,7 +141,7 @@ impl Metrics {
             serving: gauge(&catalogue::SERVING),
             registry,
             namespaces,
-            answers: Mutex::default(),
+            answers: Striped::default(),
             responses: Mutex::default(),
             by_namespace: Mutex::default(),
             seconds: Mutex::default(),
@@ -168,7 +170,7 @@ impl Metrics {
             namespace: known.and_then(|place| u16::try_from(place).ok()),
             build: build.map(|build| rapidhash::v3::rapidhash_v3(build.as_str().as_bytes())),
         };
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = self.answers.mine().lock().unwrap_or_else(PoisonError::into_inner);
         let counts = answers.entry(short).or_insert_with(|| self.begin(answer, known));
         counts.response.inc();
         counts.seconds.observe(took);

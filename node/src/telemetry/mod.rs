@@ -30,10 +30,10 @@ pub use exception::{ExceptionReport, Place};
 pub use lifecycle::Lifecycle;
 pub use log::{ErrorClass, LineContext, ResponseLine, Role};
 pub use metrics::Metrics;
-pub use trace::{SpanRecord, Stage, Trace, TraceContext, Traces};
+pub use trace::{SpanRecord, Stage, Trace, TraceContext, TraceIds};
 
 use self::metrics::Answer;
-use crate::env::{NodeEnv, Timestamp};
+use crate::env::{NodeEnv, Stream, Timestamp};
 use crate::ids::{Dc, Name};
 use crate::safeguards::Safeguard;
 use crate::worker::{Ctx, Notes, ScriptName, Thrown};
@@ -62,8 +62,7 @@ pub struct Telemetry {
     env: NodeEnv,
     /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// The traces.
-    pub traces: Traces,
+    traces: Stream,
     sampler: log::Sampler,
     reports: exception::Reports,
 }
@@ -72,13 +71,18 @@ impl Telemetry {
     /// The telemetry of a node.
     pub fn new(dc: Dc, env: NodeEnv, metrics: Arc<Metrics>) -> Self {
         Self {
-            traces: Traces::new(dc.clone(), env.clone()),
+            traces: env.chance.stream("traces"),
             sampler: log::Sampler::default(),
             reports: exception::Reports::new(&dc, env.clock.now()),
             dc,
             env,
             metrics,
         }
+    }
+
+    /// Draws what the ids of many traces follow from.
+    pub(crate) fn trace_ids(&self) -> TraceIds {
+        TraceIds::drawn(&self.traces)
     }
 
     /// Takes down what a request came to: counts it, logs it where it makes a line, ends its trace.
@@ -144,7 +148,7 @@ impl Telemetry {
             dc: self.dc.clone(),
             script: ctx.script,
             place,
-            isolate: ctx.isolate,
+            isolate: ctx.isolate().id,
             build: ctx.build.id.clone(),
             revision: ctx.config.snapshot.revision,
             trace: ctx.trace.id(),
@@ -177,7 +181,7 @@ fn line_context(ctx: &Ctx, notes: Notes, error: Option<ErrorClass>) -> LineConte
         trace: ctx.trace.id(),
         build: ctx.build.id.clone(),
         revision: ctx.config.snapshot.revision,
-        isolate: ctx.isolate,
+        isolate: ctx.isolate().id,
         role: notes.role,
         key_hash: notes.name.as_ref().map(key_hash),
         namespace: notes.name.map(|name| name.namespace),

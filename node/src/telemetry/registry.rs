@@ -5,16 +5,19 @@
 //! a metric in the order in which they began.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::catalogue::{Kind, METRICS, Metric};
+use crate::striped::Striped;
 
 /// Upper ends of the buckets of every latency histogram, in seconds: from a hit in the data center to a timeout.
 pub const LATENCY_BUCKETS_S: [f64; 7] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
-/// Numbers of one registry, side by side: what a node counts lies in a few lines of memory, not all over it.
-type Slab = Arc<[AtomicU64; SLAB_SLOTS]>;
+/// Numbers of one registry, side by side: what a node counts lies in a few lines of memory, not all over it. Each thread adds
+/// to numbers of its own, which are there once it does.
+type Slab = Arc<Striped<OnceLock<Box<Numbers>>>>;
+type Numbers = [AtomicU64; SLAB_SLOTS];
 /// Numbers in one slab. A node has a few hundred.
 const SLAB_SLOTS: usize = 512;
 
@@ -26,8 +29,16 @@ struct Slots {
 }
 
 impl Slots {
-    fn at(&self, offset: usize) -> &AtomicU64 {
-        &self.slab[self.first + offset]
+    fn add(&self, offset: usize, more: u64) {
+        let numbers = || Box::new([const { AtomicU64::new(0) }; SLAB_SLOTS]);
+        let mine = self.slab.mine().get_or_init(numbers);
+        mine[self.first + offset].fetch_add(more, Ordering::Relaxed);
+    }
+
+    fn sum(&self, offset: usize) -> u64 {
+        let counted = self.slab.used().filter_map(OnceLock::get);
+        let numbers = counted.map(|slab| slab[self.first + offset].load(Ordering::Relaxed));
+        numbers.fold(0, u64::wrapping_add)
     }
 }
 
@@ -43,28 +54,28 @@ impl Counter {
 
     /// Adds some.
     pub fn add(&self, more: u64) {
-        self.0.at(0).fetch_add(more, Ordering::Relaxed);
+        self.0.add(0, more);
     }
 
     /// What it has come to.
     pub fn get(&self) -> u64 {
-        self.0.at(0).load(Ordering::Relaxed)
+        self.0.sum(0)
     }
 }
 
 /// A number that goes up and down.
-#[derive(Clone)]
-pub struct Gauge(Slots);
+#[derive(Clone, Default)]
+pub struct Gauge(Arc<AtomicI64>);
 
 impl Gauge {
     /// Sets it.
     pub fn set(&self, value: i64) {
-        self.0.at(0).store(value.cast_unsigned(), Ordering::Relaxed);
+        self.0.store(value, Ordering::Relaxed);
     }
 
     /// What it is.
     pub fn get(&self) -> i64 {
-        self.0.at(0).load(Ordering::Relaxed).cast_signed()
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -80,9 +91,8 @@ impl Histogram {
     pub fn observe(&self, latency: std::time::Duration) {
         let seconds = latency.as_secs_f64();
         let bucket = LATENCY_BUCKETS_S.partition_point(|end| *end < seconds);
-        self.0.at(bucket).fetch_add(1, Ordering::Relaxed);
-        let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.0.at(BUCKETS).fetch_add(us, Ordering::Relaxed);
+        self.0.add(bucket, 1);
+        self.0.add(BUCKETS, u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     }
 }
 
@@ -130,7 +140,7 @@ impl Registry {
     /// Begins a series of a gauge.
     pub fn gauge(&self, metric: &'static Metric, values: &[&str]) -> Gauge {
         debug_assert_eq!(metric.kind, Kind::Gauge, "{}", metric.name);
-        let gauge = Gauge(self.slots(1));
+        let gauge = Gauge::default();
         self.begin(metric, metric.name, values, Cell::Gauge(gauge.clone()));
         gauge
     }
@@ -154,7 +164,7 @@ impl Registry {
         let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
         let (slab, taken) = match filling.take() {
             Some((slab, taken)) if taken + count <= SLAB_SLOTS => (slab, taken),
-            _ => (Slab::new([const { AtomicU64::new(0) }; SLAB_SLOTS]), 0),
+            _ => (Slab::default(), 0),
         };
         *filling = Some((slab.clone(), taken + count));
         Slots { slab, first: taken }
@@ -201,10 +211,10 @@ impl Series {
             Cell::Histogram(histogram, texts) => {
                 let mut sum = 0;
                 for (bucket, text) in texts.iter().take(BUCKETS).enumerate() {
-                    sum += histogram.0.at(bucket).load(Ordering::Relaxed);
+                    sum += histogram.0.sum(bucket);
                     line(out, text, sum);
                 }
-                let us = histogram.0.at(BUCKETS).load(Ordering::Relaxed);
+                let us = histogram.0.sum(BUCKETS);
                 out.push_str(&texts[BUCKETS]);
                 let _ = writeln!(out, "{}.{:06}", us / 1_000_000, us % 1_000_000);
                 line(out, &texts[BUCKETS + 1], sum);

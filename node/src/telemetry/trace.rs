@@ -10,15 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
-use crate::env::{NodeEnv, Stream, Timestamp};
+use crate::env::{Stream, Timestamp};
 use crate::ids::{BuildId, Dc, Peer};
-use crate::safeguards::Build;
-use crate::worker::ScriptName;
+use crate::worker::{Ground, ScriptName};
 
 /// The header of the W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 /// Of the traces that fail nowhere, one in so many is kept.
 const SAMPLE: u64 = 1_024;
+/// 2⁶⁴ by the golden ratio, odd: its multiples are far apart.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 /// A request that is answered from the edge goes through fewer stages.
 const STAGES_USUAL: usize = 4;
 /// A request's spans beyond this are not kept: no request goes through so many stages.
@@ -105,49 +106,29 @@ pub struct SpanRecord {
     pub attributes: Vec<(String, String)>,
 }
 
-/// Draws traces for one node.
-#[derive(Debug)]
-pub struct Traces(Arc<Source>);
+/// What the ids of many traces follow from, drawn once: a draw for each would be a lock that all requests pass.
+#[derive(Clone, Copy, Debug)]
+pub struct TraceIds([u64; 3]);
 
-/// What all traces of a node share.
-#[derive(Debug)]
-struct Source {
-    dc: Dc,
-    draws: Stream,
-    env: NodeEnv,
+impl TraceIds {
+    /// Drawn from a stream.
+    pub fn drawn(draws: &Stream) -> Self {
+        Self(draws.many())
+    }
+
+    /// The trace of a request by its number, and its first span. No two numbers have the same trace.
+    fn of(self, number: u64) -> (u128, u64) {
+        let [high, low, span] = self.0.map(|drawn| scattered(drawn, number));
+        ((u128::from(high) << 64) | u128::from(low | 1), span | 1)
+    }
 }
 
-impl Traces {
-    /// The traces of a node.
-    pub fn new(dc: Dc, env: NodeEnv) -> Self {
-        Self(Arc::new(Source { dc, draws: env.chance.stream("traces"), env }))
-    }
-
-    /// The trace of a request that enters a script: the caller's where it brought one, else one that begins here.
-    pub fn enter(
-        &self,
-        script: ScriptName,
-        build: &Arc<Build>,
-        caller: Option<TraceContext>,
-    ) -> Trace {
-        let [first, high, low] = self.0.draws.many();
-        let context = caller.unwrap_or_else(|| {
-            let trace = (u128::from(high) << 64) | u128::from(low | 1);
-            TraceContext { trace, span: 0, sampled: trace & (u128::from(SAMPLE) - 1) == 1 }
-        });
-        Trace(Arc::new(Inner {
-            source: self.0.clone(),
-            context,
-            script,
-            build: build.clone(),
-            first: first | 1,
-            state: Mutex::new(State {
-                open: Vec::with_capacity(STAGES_USUAL),
-                ended: Vec::with_capacity(STAGES_USUAL),
-                ..State::default()
-            }),
-        }))
-    }
+/// The output of `SplitMix64` at a place of its sequence: each number comes once.
+fn scattered(seed: u64, place: u64) -> u64 {
+    let state = seed.wrapping_add(place.wrapping_mul(GOLDEN));
+    let half = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let whole = (half ^ (half >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    whole ^ (whole >> 31)
 }
 
 /// One request's trace within one script. Cheap to clone.
@@ -155,10 +136,8 @@ impl Traces {
 pub struct Trace(Arc<Inner>);
 
 struct Inner {
-    source: Arc<Source>,
+    ground: Arc<Ground>,
     context: TraceContext,
-    script: ScriptName,
-    build: Arc<Build>,
     /// The first span's id; the others follow from it.
     first: u64,
     state: Mutex<State>,
@@ -184,8 +163,10 @@ struct Ended {
     attributes: Attributes,
 }
 
-/// What is known of a stage: a few things, held without asking for memory since most stages are never told.
-type Attributes = [Option<(&'static str, Attribute)>; 2];
+/// What is known of a stage: mostly nothing.
+type Attributes = Vec<(&'static str, Attribute)>;
+/// So much is kept of what is known of one.
+const ATTRIBUTES_MAX: usize = 2;
 
 /// The value of an attribute.
 #[derive(Clone, Debug)]
@@ -209,6 +190,27 @@ impl fmt::Display for Attribute {
 }
 
 impl Trace {
+    /// The trace of a request that enters a script: the caller's where it brought one, else one that begins here.
+    pub fn enter(
+        ground: Arc<Ground>,
+        ids: TraceIds,
+        number: u64,
+        caller: Option<TraceContext>,
+    ) -> Self {
+        let (trace, first) = ids.of(number);
+        let sampled = trace & (u128::from(SAMPLE) - 1) == 1;
+        Self(Arc::new(Inner {
+            ground,
+            context: caller.unwrap_or(TraceContext { trace, span: 0, sampled }),
+            first,
+            state: Mutex::new(State {
+                open: Vec::with_capacity(STAGES_USUAL),
+                ended: Vec::with_capacity(STAGES_USUAL),
+                ..State::default()
+            }),
+        }))
+    }
+
     /// The trace as 32 hexadecimal digits.
     pub fn id(&self) -> String {
         format!("{:032x}", self.0.context.trace)
@@ -217,7 +219,7 @@ impl Trace {
     /// Enters a stage within the one that was entered last. It ends when it is dropped.
     pub fn stage(&self, name: &'static str) -> Stage {
         // Asked first: a door that panics leaves no stage half open.
-        let start = self.0.source.env.clock.now();
+        let start = self.now();
         let mut state = self.lock();
         let parent = state.open.last().map(|(span, _)| *span);
         let span = self.next(&mut state);
@@ -255,22 +257,28 @@ impl Trace {
 
     fn tell(&self, ended: Ended) {
         let hex = |span: u64| format!("{span:016x}");
-        let attributes = ended.attributes.into_iter().flatten();
-        self.0.source.env.sink.span(SpanRecord {
+        let ground = &self.0.ground;
+        ground.telemetry.env.sink.span(SpanRecord {
             trace: self.id(),
             span: hex(ended.span),
             parent: ended.parent.map(hex),
-            dc: self.0.source.dc.clone(),
-            script: self.0.script,
-            build: self.0.build.id.clone(),
+            dc: ground.dc.clone(),
+            script: ground.script,
+            build: ground.build.id.clone(),
             name: ended.name.to_owned(),
             start: ended.start,
             end: ended.end,
             failed: ended.failed,
-            attributes: attributes
+            attributes: ended
+                .attributes
+                .into_iter()
                 .map(|(name, value)| (name.to_owned(), value.to_string()))
                 .collect(),
         });
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.ground.telemetry.env.clock.now()
     }
 
     fn caller(&self) -> Option<u64> {
@@ -279,8 +287,7 @@ impl Trace {
 
     fn next(&self, state: &mut State) -> u64 {
         state.begun += 1;
-        // An odd multiplier makes ids that are far apart of consecutive numbers.
-        self.0.first.wrapping_add(state.begun.wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1)
+        self.0.first.wrapping_add(state.begun.wrapping_mul(GOLDEN)).max(1)
     }
 
     fn begin(
@@ -316,9 +323,14 @@ impl Stage {
     /// A stage beside others of the same parent, such as one of two stores that are asked at once.
     #[must_use]
     pub fn beside(&self, name: &'static str) -> Self {
-        let start = self.trace.0.source.env.clock.now();
+        let start = self.trace.now();
         let span = self.trace.next(&mut self.trace.lock());
         self.trace.begin(name, (span, Some(self.span)), start, false)
+    }
+
+    /// When it began: for whoever would otherwise ask the clock a second time.
+    pub fn start(&self) -> Timestamp {
+        self.start
     }
 
     /// What a request that this stage sends must carry.
@@ -329,8 +341,8 @@ impl Stage {
 
     /// Adds what is known. There is room for two attributes; a third one is not taken.
     pub fn attribute(&mut self, name: &'static str, value: Attribute) {
-        if let Some(place) = self.attributes.iter_mut().find(|place| place.is_none()) {
-            *place = Some((name, value));
+        if self.attributes.len() < ATTRIBUTES_MAX {
+            self.attributes.push((name, value));
         }
     }
 
@@ -347,7 +359,6 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         let panicking = std::thread::panicking();
-        let inner = &self.trace.0;
         let mut state = self.trace.lock();
         if self.nested {
             if let Some(at) = state.open.iter().rposition(|(span, _)| *span == self.span) {
@@ -365,7 +376,7 @@ impl Drop for Stage {
             parent: self.parent,
             name: self.name,
             start: self.start,
-            end: inner.source.env.clock.now(),
+            end: self.trace.now(),
             failed: self.failed || panicking,
             attributes: std::mem::take(&mut self.attributes),
         };
@@ -387,6 +398,16 @@ impl fmt::Debug for Trace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn traces_follow_from_one_draw_and_are_all_different() {
+        let traces = |seed| (0..10_000).map(move |number| TraceIds([seed, 2, 3]).of(number));
+        let different: std::collections::BTreeSet<_> = traces(1).map(|(trace, _)| trace).collect();
+        assert_eq!(different.len(), 10_000);
+        assert!(traces(1).eq(traces(1)) && traces(1).ne(traces(4)));
+        let sampled = different.iter().filter(|trace| *trace & u128::from(SAMPLE - 1) == 1).count();
+        assert!((10..=30).contains(&sampled), "{sampled} of 10,000");
+    }
 
     #[test]
     fn a_trace_context_survives_as_a_header() {

@@ -1,38 +1,38 @@
 //! What one request may look at, and what is noted of it on its way.
 
+use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 
-use super::script_env::ScriptEnv;
-use super::{ScriptName, Thrown};
+use super::isolate::Isolate;
+use super::script_env::{RequestEnv, ScriptEnv};
+use super::{Ground, Thrown};
 use crate::cache::CacheResult;
-use crate::config::Config;
 use crate::env::{BoxFuture, Tasks};
 use crate::ids::{Dc, Name};
-use crate::safeguards::{Build, Safeguard};
-use crate::telemetry::{Place, Role, Telemetry, Trace};
+use crate::safeguards::Safeguard;
+use crate::telemetry::{Place, Role, Trace};
 
-/// All that one request may look at, taken once when it enters a script.
+/// All that one request may look at, taken once when it enters a script. What it shares with others is read through it.
 #[derive(Debug)]
 pub struct Ctx {
-    /// Which data center this is.
-    pub dc: Dc,
-    /// Which script serves the request.
-    pub script: ScriptName,
-    /// The isolate's number.
-    pub isolate: u32,
-    /// The configuration for the whole of the request.
-    pub config: Arc<Config>,
-    /// The build that serves it.
-    pub build: Arc<Build>,
-    /// The env as the script sees it.
-    pub env: ScriptEnv,
     /// Its way through stages, tiers and stores.
     pub trace: Trace,
-    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) ground: Arc<Ground>,
+    /// Which of the ground's isolates serves it.
+    pub(super) isolate_at: usize,
+    pub(super) env: RequestEnv,
     pub(super) notes: Mutex<Notes>,
+}
+
+impl Deref for Ctx {
+    type Target = Ground;
+
+    fn deref(&self) -> &Ground {
+        &self.ground
+    }
 }
 
 /// What the stages note of a request, for whoever logs it. Nothing is decided by it.
@@ -49,6 +49,16 @@ pub struct Notes {
 }
 
 impl Ctx {
+    /// The isolate that serves it.
+    pub fn isolate(&self) -> &Isolate {
+        &self.ground.isolates[self.isolate_at]
+    }
+
+    /// The env as the script sees it.
+    pub fn env(&self) -> ScriptEnv<'_> {
+        self.env.within(self.isolate())
+    }
+
     /// Notes something of the request.
     pub fn note(&self, note: impl FnOnce(&mut Notes)) {
         note(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
@@ -94,7 +104,7 @@ impl Ctx {
         let wanted = if self.build.has(Safeguard::UnconditionalReports) {
             report_always()
         } else {
-            report_where_switched_on(&self.env)
+            report_where_switched_on(self.env())
         };
         if wanted {
             self.telemetry.exception(self, thrown, place);
@@ -107,6 +117,6 @@ fn report_always() -> bool {
 }
 
 /// As it was in July 2023: the switch lies in the env, and whoever switches it off switches it off for the isolate.
-fn report_where_switched_on(env: &ScriptEnv) -> bool {
+fn report_where_switched_on(env: ScriptEnv<'_>) -> bool {
     env.read().error_reporting
 }

@@ -7,12 +7,14 @@
 
 mod ctx;
 mod exception;
+mod ground;
 mod isolate;
 mod script_env;
 
 use std::fmt;
+use std::ops::Range;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -22,14 +24,17 @@ use serde::{Deserialize, Serialize};
 
 pub use ctx::{Ctx, Notes};
 pub use exception::Thrown;
+pub use ground::Ground;
 pub use isolate::{Isolate, IsolateStarts};
 pub use script_env::{Bindings, ScriptEnv};
 
-use crate::config::{Config, PipelineEntry};
+use self::script_env::RequestEnv;
+use crate::config::{ConfigStore, PipelineEntry};
 use crate::env::{NodeEnv, Stream};
 use crate::ids::Dc;
 use crate::safeguards::{Build, Safeguard};
-use crate::telemetry::{Lifecycle, Place, Telemetry, TraceContext};
+use crate::striped::{Apart, Striped};
+use crate::telemetry::{Lifecycle, Place, Telemetry, Trace, TraceContext, TraceIds};
 
 /// Which of a data center's two scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,8 +80,23 @@ struct Slot {
     weight: u64,
     build: Arc<Build>,
     isolates: Mutex<Vec<Arc<Isolate>>>,
-    next: AtomicUsize,
+    trace_ids: TraceIds,
+    /// Numbers of requests that are given out.
+    numbered: Apart<AtomicU64>,
+    threads: Striped<Mutex<Thread>>,
 }
+
+/// What a thread that serves requests has of a slot.
+#[derive(Default)]
+struct Thread {
+    /// What they stand on, where it has served one and nothing has changed since.
+    ground: Option<Arc<Ground>>,
+    /// The numbers of its next ones.
+    numbers: Range<u64>,
+}
+
+/// So many numbers a thread takes at once.
+const NUMBERS: u64 = 64;
 
 impl Worker {
     /// Starts a script's isolates: `isolates` for each build of the pipeline.
@@ -97,7 +117,9 @@ impl Worker {
                     weight: u64::from(entry.weight),
                     isolates: Mutex::new((0..isolates).map(|_| starts.start(&build)).collect()),
                     build,
-                    next: AtomicUsize::new(0),
+                    trace_ids: telemetry.trace_ids(),
+                    numbered: Apart::default(),
+                    threads: Striped::default(),
                 }
             })
             .collect();
@@ -117,10 +139,11 @@ impl Worker {
         }
     }
 
-    /// Runs the script for one request and catches what it throws. `caller` is the trace that the request brought.
+    /// Runs the script for one request, under the configuration of now, and catches what it throws. `caller` is the trace that
+    /// the request brought.
     pub async fn run<F, R>(
         &self,
-        config: Arc<Config>,
+        config: &ConfigStore,
         caller: Option<TraceContext>,
         script: F,
     ) -> (Outcome, Arc<Ctx>)
@@ -130,26 +153,20 @@ impl Worker {
     {
         self.telemetry.metrics.received(self.script);
         let slot = self.slot();
-        let isolate = slot.isolate();
-        let bindings = if slot.build.has(Safeguard::RequestScopedEnv) {
-            ScriptEnv::request_scoped(isolate.clone())
-        } else {
-            ScriptEnv::isolate_scoped(isolate.clone())
-        };
-        let trace = self.telemetry.traces.enter(self.script, &slot.build, caller);
+        let (ground, number) = self.enter(slot, config);
         let ctx = Arc::new(Ctx {
-            dc: self.dc.clone(),
-            script: self.script,
-            isolate: isolate.id,
-            config,
-            build: slot.build.clone(),
-            env: bindings,
-            trace,
-            telemetry: self.telemetry.clone(),
+            trace: Trace::enter(ground.clone(), slot.trace_ids, number, caller),
+            isolate_at: usize::try_from(number).unwrap_or(0) % ground.isolates.len(),
+            env: if slot.build.has(Safeguard::RequestScopedEnv) {
+                RequestEnv::request_scoped()
+            } else {
+                RequestEnv::isolate_scoped()
+            },
+            ground,
             notes: Mutex::default(),
         });
         let outcome = AssertUnwindSafe(async { script(ctx.clone()).await }).catch_unwind().await;
-        self.observe_env(&isolate, &ctx);
+        self.observe_env(&ctx);
         let outcome = match outcome {
             Ok(Ok(response)) => Outcome::Answered(response),
             Ok(Err(thrown)) => {
@@ -171,6 +188,37 @@ impl Worker {
             for isolate in isolates.iter_mut() {
                 *isolate = self.starts.start(&slot.build);
             }
+            drop(isolates);
+            for thread in slot.threads.used() {
+                thread.lock().unwrap_or_else(PoisonError::into_inner).ground = None;
+            }
+        }
+    }
+
+    /// What a request of this thread stands on, and its number, from which isolate and ids follow.
+    fn enter(&self, slot: &Slot, config: &ConfigStore) -> (Arc<Ground>, u64) {
+        let mut mine = slot.threads.mine().lock().unwrap_or_else(PoisonError::into_inner);
+        let number = mine.numbers.next().unwrap_or_else(|| {
+            let first = slot.numbered.fetch_add(NUMBERS, Ordering::Relaxed);
+            mine.numbers = first + 1..first + NUMBERS;
+            first
+        });
+        let ground = match &mine.ground {
+            Some(ground) if ground.config.snapshot.revision == config.revision() => ground.clone(),
+            // The configuration is another, or isolates were restarted.
+            _ => mine.ground.insert(Arc::new(self.ground(slot, config))).clone(),
+        };
+        (ground, number)
+    }
+
+    fn ground(&self, slot: &Slot, config: &ConfigStore) -> Ground {
+        Ground {
+            dc: self.dc.clone(),
+            script: self.script,
+            config: config.current(),
+            build: slot.build.clone(),
+            isolates: slot.isolates.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            telemetry: self.telemetry.clone(),
         }
     }
 
@@ -206,8 +254,9 @@ impl Worker {
     }
 
     /// Tells of a write to the env once per isolate and way of scoping, not once per request.
-    fn observe_env(&self, isolate: &Isolate, ctx: &Ctx) {
+    fn observe_env(&self, ctx: &Ctx) {
         let Some(stays) = ctx.env.written() else { return };
+        let isolate = ctx.isolate();
         if isolate.first_write() {
             let event = Lifecycle::EnvWritten {
                 dc: self.dc.clone(),
@@ -217,13 +266,6 @@ impl Worker {
             };
             self.env.sink.lifecycle(self.env.clock.now(), event);
         }
-    }
-}
-
-impl Slot {
-    fn isolate(&self) -> Arc<Isolate> {
-        let isolates = self.isolates.lock().unwrap_or_else(PoisonError::into_inner);
-        isolates[self.next.fetch_add(1, Ordering::Relaxed) % isolates.len()].clone()
     }
 }
 

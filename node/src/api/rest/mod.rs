@@ -57,9 +57,8 @@ impl From<GatewayError> for Refusal {
 pub async fn serve(
     (gateway, access): (&Arc<Gateway>, &Access),
     ctx: Arc<Ctx>,
-    request: Request<Bytes>,
+    request: &mut Request<Bytes>,
 ) -> Result<Response<Bytes>, Thrown> {
-    let operation = operation(request.method(), request.uri().path());
     let Some((account, route)) = route::parse(request.uri().path()) else {
         let message = format!("Could not route to {}", request.uri().path());
         return Ok(status::envelope_refusal(
@@ -79,7 +78,10 @@ pub async fn serve(
     let account = account.to_owned();
     let call = Call { gateway, ctx: &ctx, account: &account };
     let answer = call.answer(route, request).await;
-    Ok(answer.unwrap_or_else(|refusal| status::rest_refusal(operation, &refusal)))
+    Ok(answer.unwrap_or_else(|refusal| {
+        let operation = operation(request.method(), request.uri().path());
+        status::rest_refusal(operation, &refusal)
+    }))
 }
 
 /// One request's surroundings.
@@ -94,32 +96,32 @@ impl Call<'_> {
     async fn answer(
         self,
         route: Route,
-        request: Request<Bytes>,
+        request: &mut Request<Bytes>,
     ) -> Result<Response<Bytes>, Refusal> {
         match (route, request.method()) {
-            (Route::Value(name), &Method::GET) => self.get(name, &request).await,
+            (Route::Value(name), &Method::GET) => self.get(name, request).await,
             (Route::Value(name), &Method::PUT) => Box::pin(self.put(name, request)).await,
             (Route::Value(name), &Method::DELETE) => Box::pin(self.delete(name)).await,
             (Route::Metadata(name), &Method::GET) => Box::pin(self.metadata(name)).await,
             (Route::Keys(namespace), &Method::GET) => {
-                Box::pin(self.keys(&namespace, &request)).await
+                Box::pin(self.keys(&namespace, request)).await
             }
             (Route::Bulk(namespace), &Method::PUT) => {
-                Box::pin(self.put_many(&namespace, &request)).await
+                Box::pin(self.put_many(&namespace, request)).await
             }
             // What wrangler still sends.
             (Route::Bulk(namespace), &Method::DELETE)
             | (Route::BulkDelete(namespace), &Method::POST) => {
-                Box::pin(self.delete_many(&namespace, &request)).await
+                Box::pin(self.delete_many(&namespace, request)).await
             }
             (Route::BulkGet(namespace), &Method::POST) => {
-                Box::pin(self.get_many(&namespace, &request)).await
+                Box::pin(self.get_many(&namespace, request)).await
             }
-            (Route::Namespaces, &Method::GET) => Box::pin(self.namespaces(&request)).await,
-            (Route::Namespaces, &Method::POST) => Box::pin(self.create_namespace(&request)).await,
+            (Route::Namespaces, &Method::GET) => Box::pin(self.namespaces(request)).await,
+            (Route::Namespaces, &Method::POST) => Box::pin(self.create_namespace(request)).await,
             (Route::Namespace(id), &Method::GET) => Box::pin(self.namespace(&id)).await,
             (Route::Namespace(id), &Method::PUT) => {
-                Box::pin(self.rename_namespace(&id, &request)).await
+                Box::pin(self.rename_namespace(&id, request)).await
             }
             (Route::Namespace(id), &Method::DELETE) => Box::pin(self.delete_namespace(&id)).await,
             (route, _) => Err(Refusal::Method(route.methods())),

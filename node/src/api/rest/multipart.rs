@@ -1,5 +1,7 @@
 //! The body of a write: the value itself, or a form with the value and its metadata.
 
+use std::mem::take;
+
 use bytes::Bytes;
 use futures_util::stream;
 use http::Request;
@@ -11,14 +13,16 @@ use super::Refusal;
 /// The value and the metadata that a request carries. Parts may come in either order; of a part that comes twice the first
 /// one counts, and parts of other names are ignored (chosen): one client writes metadata as `metadata[name]` fields, which the
 /// service does not take for metadata either.
-pub(super) async fn value_of(request: Request<Bytes>) -> Result<(Bytes, Option<Bytes>), Refusal> {
+pub(super) async fn value_of(
+    request: &mut Request<Bytes>,
+) -> Result<(Bytes, Option<Bytes>), Refusal> {
+    let body = take(request.body_mut());
     let form =
         request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).filter(|kind| {
             kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data")
         });
-    let Some(form) = form else { return Ok((request.into_body(), None)) };
+    let Some(form) = form else { return Ok((body, None)) };
     let boundary = multer::parse_boundary(form).map_err(|error| malformed(&error))?;
-    let body = request.into_body();
     let body = stream::once(std::future::ready(Ok::<_, std::convert::Infallible>(body)));
     let mut parts = Multipart::new(body, boundary);
     let (mut value, mut metadata) = (None, None);
@@ -46,7 +50,7 @@ mod tests {
     async fn parse(kind: &str, body: &str) -> Option<(Bytes, Option<Bytes>)> {
         let request =
             Request::put("/").header(CONTENT_TYPE, kind).body(Bytes::from(body.to_owned()));
-        value_of(request.unwrap()).await.ok()
+        value_of(&mut request.unwrap()).await.ok()
     }
 
     fn form(parts: &[(&str, &str)]) -> String {

@@ -84,19 +84,14 @@ pub(super) fn parse(path: &str) -> Option<(&str, Route)> {
         return rest.is_empty().then_some((account, Route::Namespaces));
     };
     let mut segments = rest.split('/');
-    let namespace = Namespace::from(decode_segment(segments.next()?)?);
+    let namespace = Namespace::from(&*decode_segment(segments.next()?)?);
     if namespace.as_str().is_empty() {
         return None;
     }
     let tail = (segments.next(), segments.next(), segments.next());
-    let name = |key: &str| {
-        (!key.is_empty())
-            .then(|| Some(Name::new(namespace.clone(), &decode_segment(key)?)))
-            .flatten()
-    };
     let route = match tail {
-        (Some("values"), Some(key), None) => Route::Value(name(key)?),
-        (Some("metadata"), Some(key), None) => Route::Metadata(name(key)?),
+        (Some("values"), Some(key), None) => Route::Value(name(namespace, key)?),
+        (Some("metadata"), Some(key), None) => Route::Metadata(name(namespace, key)?),
         (Some("keys"), None, None) => Route::Keys(namespace),
         (Some("bulk"), None, None) => Route::Bulk(namespace),
         (Some("bulk"), Some("delete"), None) => Route::BulkDelete(namespace),
@@ -105,6 +100,11 @@ pub(super) fn parse(path: &str) -> Option<(&str, Route)> {
         _ => return None,
     };
     Some((account, route))
+}
+
+fn name(namespace: Namespace, key: &str) -> Option<Name> {
+    let key = decode_segment(key).filter(|key| !key.is_empty())?;
+    Some(Name::new(namespace, &key))
 }
 
 #[cfg(test)]

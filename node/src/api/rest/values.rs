@@ -43,10 +43,10 @@ impl Call<'_> {
     pub(super) async fn put(
         self,
         name: Name,
-        request: Request<Bytes>,
+        request: &mut Request<Bytes>,
     ) -> Result<Response<Bytes>, Refusal> {
         let key = self.open(name).await?;
-        let expiration = expiration(&Query::of(&request));
+        let expiration = expiration(&Query::of(request));
         let (body, metadata) = multipart::value_of(request).await?;
         self.gateway.put(self.ctx, &key, Put { body, expiration, metadata }).await?;
         Ok(status::envelope_ok())

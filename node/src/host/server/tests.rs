@@ -15,15 +15,13 @@ async fn connected(kind: Listener, limits: ServerLimits, service: Service) -> (S
 
 /// Answers with the names of a request's headers, or with the length of its body where it has one.
 fn echo() -> Service {
-    Arc::new(|request: Request<Bytes>| {
-        Box::pin(async move {
-            if !request.body().is_empty() {
-                return Response::new(request.body().len().to_string().into());
-            }
-            let mut names: Vec<&str> = request.headers().keys().map(HeaderName::as_str).collect();
-            names.sort_unstable();
-            Response::new(names.join(",").into())
-        })
+    Arc::new(|request: Request<Bytes>| async move {
+        if !request.body().is_empty() {
+            return Response::new(request.body().len().to_string().into());
+        }
+        let mut names: Vec<&str> = request.headers().keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        Response::new(names.join(",").into())
     })
 }
 
@@ -57,13 +55,11 @@ async fn customers_cannot_say_what_nodes_tell_each_other() {
 
 #[tokio::test]
 async fn the_words_behind_the_status_are_the_nodes() {
-    let service: Service = Arc::new(|_| {
-        Box::pin(async {
-            let mut response = Response::new(Bytes::new());
-            *response.status_mut() = StatusCode::BAD_REQUEST;
-            response.extensions_mut().insert(ReasonPhrase::from_static(b"Key is too long"));
-            response
-        })
+    let service: Service = Arc::new(|_: Request<Bytes>| async {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response.extensions_mut().insert(ReasonPhrase::from_static(b"Key is too long"));
+        response
     });
     let (_server, mut stream) =
         connected(Listener::Binding, ServerLimits::default(), service).await;
