@@ -7,6 +7,7 @@ use std::pin::pin;
 
 use clap::Args;
 use futures_util::future::select;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{complain, err};
@@ -36,6 +37,7 @@ pub(super) fn proxy(proxy: &Proxy) -> Exit {
             return complain(&format!("{}: {error}", file.display()), Exit::Specification);
         }
     };
+    raise_descriptors();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -77,6 +79,14 @@ async fn serve(proxy: &Proxy, config: Option<Vec<u8>>) -> Exit {
     server.serve(stop).await;
     err("relapse: stopped");
     Exit::Pass
+}
+
+/// As many descriptors as this process may have: a connection takes two, and shells often allow a thousand.
+fn raise_descriptors() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it is not allowed the proxy does with what there is.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
 }
 
 /// Completes on SIGTERM or SIGINT.

@@ -31,6 +31,8 @@ pub(super) struct Lane {
     pub(super) is_read: bool,
     /// Nothing more is written.
     pub(super) is_written: bool,
+    /// The proxy has ended it. What still arrives is read and dropped: unread, it would turn the end into a reset.
+    lingers: bool,
 }
 
 impl Lane {
@@ -45,6 +47,7 @@ impl Lane {
             ending: None,
             is_read: false,
             is_written: false,
+            lingers: false,
         }
     }
 
@@ -84,7 +87,7 @@ impl Lane {
             || self.gate.bytes() >= DELAYED_BYTES_MAX
             || self.chain.iter().any(Stage::is_full)
             || self.direction == Direction::Upstream && exchange.is_full();
-        !(self.is_read || self.is_written || is_full)
+        !(self.is_read || self.is_written && !self.lingers || is_full)
     }
 
     pub(super) fn arrived(&mut self, bytes: Bytes, now: Instant, exchange: &mut Exchange) {
@@ -105,12 +108,19 @@ impl Lane {
 
     /// Ends it after what is under way.
     pub(super) fn close(&mut self) {
+        self.lingers = true;
         self.gate.push(Event::End(End::Half));
+    }
+
+    /// Whether nothing more can happen here.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_written && (self.is_read || !self.lingers)
     }
 
     /// Nobody takes what is written any more.
     pub(super) fn fail(&mut self) {
         self.is_written = true;
+        self.lingers = false;
         self.gate.clear();
         self.chain.clear();
         self.out.clear();

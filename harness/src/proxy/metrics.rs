@@ -34,8 +34,9 @@ const PAST_MAX: usize = 1_024;
 impl Past {
     /// A toxic goes.
     pub(super) fn keep(&mut self, proxy: &str, toxic: &Toxic) {
-        if self.0.len() < PAST_MAX {
-            *self.0.entry(key(proxy, toxic)).or_default() += toxic.acted();
+        let key = key(proxy, toxic);
+        if self.0.len() < PAST_MAX || self.0.contains_key(&key) {
+            *self.0.entry(key).or_default() += toxic.acted();
         }
     }
 }

@@ -94,7 +94,7 @@ fn a_toxic_is_made_shown_updated_and_deleted() {
     assert_eq!(process.ok("PATCH", one, &change), told);
     assert_eq!(process.ok("POST", one, &json!({})), told);
     // Those of the upstream come first.
-    rig.add("slow_close", "upstream", json!({"delay": 1}));
+    rig.add("slow_close", "upstream", &json!({"delay": 1}));
     let names = process.ok("GET", toxics, &Value::Null);
     let names: Vec<&str> =
         names.as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
@@ -109,7 +109,7 @@ fn what_is_wrong_with_a_toxic_is_said() {
     let rig = Rig::new();
     let process = &rig.process;
     let toxic = |fields: Value| ("POST", "/proxies/p/toxics", fields);
-    rig.add("latency", "upstream", json!({}));
+    rig.add("latency", "upstream", &json!({}));
     let again = json!({"type": "timeout", "name": "latency_upstream"});
     refused(process, toxic(again), 409, "toxic already exists");
     let stream = "stream was invalid, can be either upstream or downstream";
@@ -164,7 +164,7 @@ fn populate_adds_or_replaces_and_looks_at_every_entry_first() {
 
 #[test]
 fn reset_enables_every_proxy_and_removes_every_toxic() {
-    let rig = Rig::toxic("timeout", "downstream", json!({}));
+    let rig = Rig::toxic("timeout", "downstream", &json!({}));
     rig.process.ok("PATCH", "/proxies/p", &json!({"enabled": false}));
     rig.process.ok("POST", "/reset", &Value::Null);
     let told = rig.process.ok("GET", "/proxies/p", &Value::Null);
@@ -191,7 +191,7 @@ fn the_version_is_that_of_the_api() {
 
 #[test]
 fn metrics_tell_bytes_toxics_and_interventions() {
-    let rig = Rig::toxic("latency", "upstream", json!({"latency": 1}));
+    let rig = Rig::toxic("latency", "upstream", &json!({"latency": 1}));
     let (mut client, mut server) = rig.connect();
     client.write_all(b"12345").unwrap();
     expect(&mut server, b"12345");

@@ -52,7 +52,7 @@ fn nobody_behind_a_proxy_is_an_end() {
 
 #[test]
 fn latency_delays_what_arrives() {
-    let rig = Rig::toxic("latency", "downstream", json!({"latency": 60}));
+    let rig = Rig::toxic("latency", "downstream", &json!({"latency": 60}));
     let (mut client, mut server) = rig.connect();
     client.write_all(b"request").unwrap();
     expect(&mut server, b"request");
@@ -66,7 +66,7 @@ fn latency_delays_what_arrives() {
 
 #[test]
 fn latency_counts_from_arrival_and_takes_no_bandwidth() {
-    let rig = Rig::toxic("latency", "upstream", json!({"latency": 100}));
+    let rig = Rig::toxic("latency", "upstream", &json!({"latency": 100}));
     let (mut client, mut server) = rig.connect();
     // Sixteen megabytes in chunks of 32 KiB would take 50 s if each waited for the one before.
     let bytes = vec![7; 16 << 20];
@@ -84,7 +84,7 @@ fn latency_counts_from_arrival_and_takes_no_bandwidth() {
 
 #[test]
 fn jitter_moves_what_arrives_within_its_bounds_and_keeps_the_order() {
-    let rig = Rig::toxic("latency", "upstream", json!({"latency": 40, "jitter": 20}));
+    let rig = Rig::toxic("latency", "upstream", &json!({"latency": 40, "jitter": 20}));
     let (mut client, mut server) = rig.connect();
     let ((), took) = timed(|| {
         for number in 0..10_u8 {
@@ -98,7 +98,7 @@ fn jitter_moves_what_arrives_within_its_bounds_and_keeps_the_order() {
 #[test]
 fn bandwidth_is_a_rate() {
     // A hundred kilobytes at 200 KB a second.
-    let rig = Rig::toxic("bandwidth", "downstream", json!({"rate": 200}));
+    let rig = Rig::toxic("bandwidth", "downstream", &json!({"rate": 200}));
     let (mut client, mut server) = rig.connect();
     let bytes = vec![1; 100_000];
     let ((), took) = timed(|| {
@@ -111,7 +111,7 @@ fn bandwidth_is_a_rate() {
 
 #[test]
 fn bandwidth_zero_is_a_black_hole_that_gives_everything_back() {
-    let rig = Rig::toxic("bandwidth", "upstream", json!({"rate": 0}));
+    let rig = Rig::toxic("bandwidth", "upstream", &json!({"rate": 0}));
     let (mut client, mut server) = rig.connect();
     client.write_all(b"held back").unwrap();
     finish(&client);
@@ -122,7 +122,7 @@ fn bandwidth_zero_is_a_black_hole_that_gives_everything_back() {
 
 #[test]
 fn a_rate_that_is_changed_holds_at_once() {
-    let rig = Rig::toxic("bandwidth", "upstream", json!({"rate": 0}));
+    let rig = Rig::toxic("bandwidth", "upstream", &json!({"rate": 0}));
     let (mut client, mut server) = rig.connect();
     client.write_all(b"held back").unwrap();
     expect_silence(&mut server);
@@ -133,7 +133,7 @@ fn a_rate_that_is_changed_holds_at_once() {
 
 #[test]
 fn slow_close_delays_only_the_end() {
-    let rig = Rig::toxic("slow_close", "upstream", json!({"delay": 100}));
+    let rig = Rig::toxic("slow_close", "upstream", &json!({"delay": 100}));
     let (mut client, mut server) = rig.connect();
     let ((), took) = timed(|| {
         client.write_all(b"at once").unwrap();
@@ -147,7 +147,7 @@ fn slow_close_delays_only_the_end() {
 
 #[test]
 fn timeout_drops_and_then_closes() {
-    let rig = Rig::toxic("timeout", "upstream", json!({"timeout": 100}));
+    let rig = Rig::toxic("timeout", "upstream", &json!({"timeout": 100}));
     let ((), took) = timed(|| {
         let (mut client, mut server) = rig.connect();
         client.write_all(b"dropped").unwrap();
@@ -160,7 +160,7 @@ fn timeout_drops_and_then_closes() {
 
 #[test]
 fn timeout_zero_never_closes_but_the_end_goes_on_at_once() {
-    let rig = Rig::toxic("timeout", "downstream", json!({"timeout": 0}));
+    let rig = Rig::toxic("timeout", "downstream", &json!({"timeout": 0}));
     let (mut client, mut server) = rig.connect();
     server.write_all(b"dropped").unwrap();
     expect_silence(&mut client);
@@ -170,7 +170,7 @@ fn timeout_zero_never_closes_but_the_end_goes_on_at_once() {
 
 #[test]
 fn a_timeout_that_is_removed_ends_the_connection() {
-    let rig = Rig::toxic("timeout", "downstream", json!({"timeout": 0}));
+    let rig = Rig::toxic("timeout", "downstream", &json!({"timeout": 0}));
     let (mut client, mut server) = rig.connect();
     server.write_all(b"dropped").unwrap();
     expect_silence(&mut client);
@@ -181,7 +181,7 @@ fn a_timeout_that_is_removed_ends_the_connection() {
 
 #[test]
 fn reset_peer_resets_both_ends() {
-    let rig = Rig::toxic("reset_peer", "upstream", json!({"timeout": 50}));
+    let rig = Rig::toxic("reset_peer", "upstream", &json!({"timeout": 50}));
     let (mut client, mut server) = rig.connect();
     let ((), took) = timed(|| {
         client.write_all(b"?").unwrap();
@@ -195,13 +195,13 @@ fn reset_peer_resets_both_ends() {
 #[test]
 fn slicer_sends_the_same_bytes_in_pieces() {
     let attributes = json!({"average_size": 100, "size_variation": 20, "delay": 1_000});
-    let rig = Rig::toxic("slicer", "upstream", attributes);
+    let rig = Rig::toxic("slicer", "upstream", &attributes);
     let (mut client, mut server) = rig.connect();
     let bytes: Vec<u8> = (0..=255).cycle().take(2_000).collect();
     client.write_all(&bytes).unwrap();
     finish(&client);
     let (mut arrived, mut reads) = (Vec::new(), 0);
-    let (_, took) = timed(|| {
+    let ((), took) = timed(|| {
         let mut piece = [0; 2_000];
         loop {
             let read = server.read(&mut piece).unwrap();
@@ -221,7 +221,7 @@ fn slicer_sends_the_same_bytes_in_pieces() {
 
 #[test]
 fn limit_data_closes_after_so_many_bytes_of_a_connection() {
-    let rig = Rig::toxic("limit_data", "downstream", json!({"bytes": 10}));
+    let rig = Rig::toxic("limit_data", "downstream", &json!({"bytes": 10}));
     let (mut client, mut server) = rig.connect();
     server.write_all(b"12345").unwrap();
     expect(&mut client, b"12345");
@@ -238,9 +238,9 @@ fn limit_data_closes_after_so_many_bytes_of_a_connection() {
 #[test]
 fn the_end_comes_after_what_is_under_way() {
     let rig = Rig::new();
-    rig.add("latency", "upstream", json!({"latency": 50}));
-    rig.add("slicer", "upstream", json!({"average_size": 4}));
-    rig.add("bandwidth", "upstream", json!({"rate": 1}));
+    rig.add("latency", "upstream", &json!({"latency": 50}));
+    rig.add("slicer", "upstream", &json!({"average_size": 4}));
+    rig.add("bandwidth", "upstream", &json!({"rate": 1}));
     let (mut client, mut server) = rig.connect();
     client.write_all(b"all of it").unwrap();
     finish(&client);
@@ -253,7 +253,7 @@ fn toxics_act_on_connections_that_are_open() {
     let (mut client, mut server) = rig.connect();
     client.write_all(b"before").unwrap();
     expect(&mut server, b"before");
-    rig.add("latency", "upstream", json!({"latency": 80}));
+    rig.add("latency", "upstream", &json!({"latency": 80}));
     let ((), took) = timed(|| {
         client.write_all(b"during").unwrap();
         expect(&mut server, b"during");

@@ -117,7 +117,7 @@ fn what_is_wrong_with_a_fault_is_said() {
 
 #[test]
 fn faults_are_told_with_what_they_did_and_healed() {
-    let rig = Rig::with(json!({"from": "MEL01", "to": "SYD01", "listener": "tier"}));
+    let rig = Rig::with(&json!({"from": "MEL01", "to": "SYD01", "listener": "tier"}));
     let fault = json!({
         "name": "stripped", "kind": {"strip-header": {"name": "x-kv"}}, "from": {"peer": "MEL01"}
     });

@@ -12,7 +12,7 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nvalue";
 
 #[test]
 fn a_request_arrives_without_a_header_and_is_answered() {
-    let rig = Rig::toxic("strip_header", "upstream", json!({"name": "x-kv"}));
+    let rig = Rig::toxic("strip_header", "upstream", &json!({"name": "x-kv"}));
     let (mut client, mut server) = rig.connect();
     for _ in 0..3 {
         client.write_all(GET).unwrap();
@@ -26,8 +26,8 @@ fn a_request_arrives_without_a_header_and_is_answered() {
 #[test]
 fn an_answer_arrives_with_a_header_changed_or_twice() {
     let rig = Rig::new();
-    rig.add("replace_header", "downstream", json!({"name": "etag", "value": "\"b\""}));
-    rig.add("duplicate_header", "downstream", json!({"name": "age"}));
+    rig.add("replace_header", "downstream", &json!({"name": "etag", "value": "\"b\""}));
+    rig.add("duplicate_header", "downstream", &json!({"name": "age"}));
     let (mut client, mut server) = rig.connect();
     client.write_all(GET).unwrap();
     expect(&mut server, GET);
@@ -37,7 +37,7 @@ fn an_answer_arrives_with_a_header_changed_or_twice() {
 
 #[test]
 fn a_request_is_answered_with_a_status_and_never_arrives() {
-    let rig = Rig::toxic("status", "upstream", json!({"status": 503}));
+    let rig = Rig::toxic("status", "upstream", &json!({"status": 503}));
     let (mut client, mut server) = rig.connect();
     let refused = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
     for _ in 0..2 {
@@ -54,12 +54,28 @@ fn a_request_is_answered_with_a_status_and_never_arrives() {
 
 #[test]
 fn whoever_does_not_keep_the_connection_sees_its_end() {
-    let rig = Rig::toxic("status", "upstream", json!({"status": 500}));
+    let rig = Rig::toxic("status", "upstream", &json!({"status": 500}));
     let (mut client, mut server) = rig.connect();
     client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     let answer = read_all(&mut client);
     assert!(answer.starts_with(b"HTTP/1.1 500 Internal Server Error\r\n"));
     assert_eq!(read_all(&mut server), b"");
+}
+
+#[test]
+fn an_answer_arrives_though_the_body_that_nobody_wants_is_sent_all_the_same() {
+    let rig = Rig::toxic("status", "upstream", &json!({"status": 500}));
+    let (mut client, _server) = rig.connect();
+    let body = vec![b'x'; 1 << 20];
+    write!(
+        client,
+        "PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .unwrap();
+    client.write_all(&body).unwrap();
+    let answer = read_all(&mut client);
+    assert!(answer.starts_with(b"HTTP/1.1 500 Internal Server Error\r\n"));
 }
 
 #[test]
@@ -99,7 +115,7 @@ fn toxicity_is_drawn_for_each_message_from_the_seed() {
 
 #[test]
 fn a_message_is_delayed_and_the_bytes_after_it_wait() {
-    let rig = Rig::toxic("delay", "upstream", json!({"latency": 80}));
+    let rig = Rig::toxic("delay", "upstream", &json!({"latency": 80}));
     let (mut client, mut server) = rig.connect();
     let ((), took) = timed(|| {
         client.write_all(GET).unwrap();
@@ -127,7 +143,7 @@ fn a_lost_message_comes_later_or_never() {
 
 #[test]
 fn a_request_resets_its_connection() {
-    let rig = Rig::toxic("reset", "upstream", json!({}));
+    let rig = Rig::toxic("reset", "upstream", &json!({}));
     let (mut client, mut server) = rig.connect();
     client.write_all(&GET[..10]).unwrap();
     expect_silence(&mut client);
@@ -138,7 +154,7 @@ fn a_request_resets_its_connection() {
 
 #[test]
 fn a_partition_swallows_requests_or_answers_and_says_nothing() {
-    let rig = Rig::toxic("partition", "upstream", json!({}));
+    let rig = Rig::toxic("partition", "upstream", &json!({}));
     let (mut client, mut server) = rig.connect();
     client.write_all(GET).unwrap();
     expect_silence(&mut server);
@@ -147,7 +163,7 @@ fn a_partition_swallows_requests_or_answers_and_says_nothing() {
     drop(client);
     assert_eq!(read_all(&mut server), b"");
 
-    let rig = Rig::toxic("partition", "downstream", json!({}));
+    let rig = Rig::toxic("partition", "downstream", &json!({}));
     let (mut client, mut server) = rig.connect();
     client.write_all(GET).unwrap();
     expect(&mut server, GET);
@@ -166,7 +182,7 @@ fn a_partition_swallows_requests_or_answers_and_says_nothing() {
 
 #[test]
 fn a_body_arrives_with_other_bytes() {
-    let rig = Rig::toxic("corrupt_body", "downstream", json!({}));
+    let rig = Rig::toxic("corrupt_body", "downstream", &json!({}));
     let (mut client, mut server) = rig.connect();
     client.write_all(GET).unwrap();
     expect(&mut server, GET);
@@ -186,9 +202,9 @@ fn a_body_arrives_with_other_bytes() {
 #[test]
 fn toxics_of_messages_and_of_bytes_act_together() {
     let rig = Rig::new();
-    rig.add("slicer", "upstream", json!({"average_size": 5}));
-    rig.add("latency", "upstream", json!({"latency": 40}));
-    rig.add("strip_header", "upstream", json!({"name": "x-kv"}));
+    rig.add("slicer", "upstream", &json!({"average_size": 5}));
+    rig.add("latency", "upstream", &json!({"latency": 40}));
+    rig.add("strip_header", "upstream", &json!({"name": "x-kv"}));
     let (mut client, mut server) = rig.connect();
     let ((), took) = timed(|| {
         client.write_all(GET).unwrap();
@@ -199,7 +215,7 @@ fn toxics_of_messages_and_of_bytes_act_together() {
 
 #[test]
 fn what_is_not_http_passes() {
-    let rig = Rig::toxic("strip_header", "upstream", json!({"name": "x-kv"}));
+    let rig = Rig::toxic("strip_header", "upstream", &json!({"name": "x-kv"}));
     let mut client = connect(rig.proxy);
     client.write_all(b"\x16\x03\x01 no words").unwrap();
     let mut server = rig.accept();

@@ -95,11 +95,11 @@ pub(crate) struct Rig {
 impl Rig {
     /// Without toxics.
     pub(crate) fn new() -> Self {
-        Self::with(json!({}))
+        Self::with(&json!({}))
     }
 
     /// With some of its fields.
-    pub(crate) fn with(fields: Value) -> Self {
+    pub(crate) fn with(fields: &Value) -> Self {
         let process = Process::start(&[]);
         let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut proxy = json!({
@@ -114,13 +114,13 @@ impl Rig {
     }
 
     /// With one toxic.
-    pub(crate) fn toxic(kind: &str, stream: &str, attributes: Value) -> Self {
+    pub(crate) fn toxic(kind: &str, stream: &str, attributes: &Value) -> Self {
         let rig = Self::new();
         rig.add(kind, stream, attributes);
         rig
     }
 
-    pub(crate) fn add(&self, kind: &str, stream: &str, attributes: Value) -> Value {
+    pub(crate) fn add(&self, kind: &str, stream: &str, attributes: &Value) -> Value {
         let toxic = json!({"type": kind, "stream": stream, "attributes": attributes});
         self.process.ok("POST", "/proxies/p/toxics", &toxic)
     }

@@ -9,22 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use kv_node::env::Stream;
-use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::SeedableRng;
 use tokio::time::Instant;
 
 use super::super::flow::{End, Event, Queue};
 use super::super::toxic::{Direction, Kind, Toxic};
 use super::exchange::Exchange;
+use super::fate::{Corruption, Fate, retransmitted};
 use super::framing::{Body, Framer, Piece};
 use super::head;
-
-/// The first retransmission of a lost message comes after this, each further one after twice the time before.
-const RETRANSMISSION: Duration = Duration::from_millis(200);
-/// After so many a message is given up.
-const RETRANSMISSIONS_MAX: u32 = 5;
-/// One byte is corrupted in about so many.
-const CORRUPTED_EVERY_BYTES: u64 = 1_024;
 
 /// One direction of a connection, as messages.
 pub(in crate::proxy) struct Messages {
@@ -45,22 +37,6 @@ struct Acting {
     draws: Stream,
     /// Whether it acts on a connection that is not HTTP: all of that is one message.
     on_bytes: Option<bool>,
-    counted: bool,
-}
-
-/// What becomes of the message that is coming.
-#[derive(Default)]
-struct Fate {
-    delay: Duration,
-    vanishes: bool,
-    corruption: Option<Corruption>,
-}
-
-struct Corruption {
-    toxic: Arc<Toxic>,
-    /// Bytes of the body that are left as they are before the next one that is not.
-    untouched: u64,
-    draws: Stream,
     counted: bool,
 }
 
@@ -409,57 +385,5 @@ impl Acting {
             toxic.count();
         }
         acts
-    }
-}
-
-/// How much later a lost message arrives; `None` where it never does.
-fn retransmitted(draws: &Stream, share: f64) -> Option<Duration> {
-    let mut pause = RETRANSMISSION;
-    let mut later = pause;
-    for _ in 1..RETRANSMISSIONS_MAX {
-        if draws.unit() >= share {
-            return Some(later);
-        }
-        pause *= 2;
-        later += pause;
-    }
-    None
-}
-
-impl Fate {
-    fn corrupted(&mut self, bytes: Bytes) -> Bytes {
-        match &mut self.corruption {
-            Some(corruption) if !self.vanishes => corruption.act(&bytes),
-            _ => bytes,
-        }
-    }
-}
-
-impl Corruption {
-    /// The first byte of a body is always among those that are others.
-    fn new(toxic: Arc<Toxic>, draws: &Stream) -> Self {
-        // A generator of its own: what it draws must not depend on when the body's bytes come.
-        let draws = Stream::new(Xoshiro256PlusPlus::seed_from_u64(draws.bits()));
-        Self { toxic, untouched: 0, draws, counted: false }
-    }
-
-    fn act(&mut self, bytes: &[u8]) -> Bytes {
-        let mut to = bytes.to_vec();
-        let mut at = 0;
-        loop {
-            let left = (to.len() - at) as u64;
-            if self.untouched >= left {
-                self.untouched -= left;
-                return to.into();
-            }
-            at += usize::try_from(self.untouched).unwrap_or(0);
-            // Any other byte.
-            to[at] ^= u8::try_from(self.draws.below(255)).unwrap_or(0) + 1;
-            at += 1;
-            self.untouched = self.draws.below(2 * CORRUPTED_EVERY_BYTES);
-            if !std::mem::replace(&mut self.counted, true) {
-                self.toxic.count();
-            }
-        }
     }
 }
