@@ -10,6 +10,9 @@ use super::http::{Exchange, Messages};
 use super::stage::Stage;
 use super::toxic::{Direction, Toxic};
 
+#[cfg(test)]
+mod tests;
+
 /// Bytes that wait to be written: where the receiver is slow, the sender notices.
 const UNWRITTEN_BYTES_MAX: usize = 256 << 10;
 /// Bytes that wait for delayed messages before them.

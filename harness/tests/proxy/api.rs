@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::rig::{Process, Rig, command, connect, expect, read_all};
+use crate::rig::{Process, Rig, command, connect, expect, finish, read_all};
 
 /// A request that is refused as Toxiproxy refuses it.
 fn refused(process: &Process, request: (&str, &str, Value), status: u16, error: &str) {
@@ -194,7 +194,9 @@ fn metrics_tell_bytes_toxics_and_interventions() {
     let rig = Rig::toxic("latency", "upstream", &json!({"latency": 1}));
     let (mut client, mut server) = rig.connect();
     client.write_all(b"12345").unwrap();
-    expect(&mut server, b"12345");
+    finish(&client);
+    // The end comes after what was counted.
+    assert_eq!(read_all(&mut server), b"12345");
     let labels = |direction| {
         let upstream = rig.upstream.local_addr().unwrap();
         let listener = rig.proxy;

@@ -284,48 +284,52 @@ impl Messages {
             if !toxic.acts(draws, at) {
                 continue;
             }
-            let edit = match &toxic.kind {
-                Kind::StripHeader { name } => head::without(head, name),
-                Kind::ReplaceHeader { name, value } => head::replaced(head, name, value),
-                Kind::DuplicateHeader { name } => head::duplicated(head, name),
-                _ => None,
-            };
-            let acted = edit.is_some();
-            *head = edit.unwrap_or_else(|| std::mem::take(head));
-            match &toxic.kind {
-                Kind::StripHeader { .. }
-                | Kind::ReplaceHeader { .. }
-                | Kind::DuplicateHeader { .. }
-                    if !acted =>
-                {
-                    continue;
+            let acted = match &toxic.kind {
+                Kind::StripHeader { name } => edit(head, head::without(head, name)),
+                Kind::ReplaceHeader { name, value } => {
+                    edit(head, head::replaced(head, name, value))
                 }
-                Kind::CorruptBody {} if has_body => {
-                    fate.corruption = Some(Corruption::new(toxic.clone(), draws));
-                    continue;
+                Kind::DuplicateHeader { name } => edit(head, head::duplicated(head, name)),
+                Kind::CorruptBody {} => {
+                    // It counts when the body comes.
+                    fate.corruption = has_body.then(|| Corruption::new(toxic.clone(), draws));
+                    false
                 }
-                Kind::CorruptBody {} => continue,
                 Kind::Delay { latency, jitter } => {
                     fate.delay += Duration::from_millis(*latency);
                     fate.delay += draws.jitter(Duration::from_millis(*jitter));
+                    true
                 }
-                Kind::Loss {} => match retransmitted(draws, toxic.toxicity) {
-                    Some(delay) => fate.delay += delay,
-                    None => verdict = Verdict::Vanishes,
-                },
-                Kind::Reset {} => verdict = Verdict::Reset,
-                Kind::Partition {} => verdict = Verdict::Vanishes,
+                Kind::Loss {} => {
+                    match retransmitted(draws, toxic.toxicity) {
+                        Some(delay) => fate.delay += delay,
+                        None => verdict = Verdict::Vanishes,
+                    }
+                    true
+                }
+                Kind::Reset {} => {
+                    verdict = Verdict::Reset;
+                    true
+                }
+                Kind::Partition {} => {
+                    verdict = Verdict::Vanishes;
+                    true
+                }
                 Kind::Status { status } => {
                     let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY);
                     verdict = Verdict::Answered(status);
+                    true
                 }
-                _ => {}
+                _ => false,
+            };
+            if acted {
+                toxic.count();
             }
-            toxic.count();
-            let rewritten =
-                *direction == Direction::Downstream && matches!(verdict, Verdict::Answered(_));
-            if !rewritten && !matches!(verdict, Verdict::Passes) {
-                return verdict;
+            match verdict {
+                Verdict::Passes => {}
+                // An answer that is rewritten is still on its way.
+                Verdict::Answered(_) if *direction == Direction::Downstream => {}
+                _ => return verdict,
             }
         }
         verdict
@@ -364,6 +368,15 @@ impl Messages {
         }
         self.pass(bytes, at, out);
     }
+}
+
+/// Takes an edited head in place of the one that there was; whether there is one.
+fn edit(head: &mut Bytes, edited: Option<Bytes>) -> bool {
+    let acted = edited.is_some();
+    if let Some(edited) = edited {
+        *head = edited;
+    }
+    acted
 }
 
 impl Acting {
