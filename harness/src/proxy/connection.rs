@@ -222,7 +222,7 @@ impl Pipes {
     /// Whether both directions have ended, or nobody is left who waits for anything.
     fn is_over(&self) -> bool {
         let [up, down] = &self.lanes;
-        up.is_over() && (down.is_over() || up.is_read && self.exchange.is_silent())
+        up.is_over() && (down.is_over() || up.is_read && down.is_cut(&self.exchange))
     }
 
     /// Closes both sockets.

@@ -14,6 +14,12 @@ use super::toxic::{Direction, ToxicInput};
 use crate::lab::{intake, monitor};
 use crate::spec::fault::{FaultKind, Who};
 
+/// What a fault may say.
+const FIELDS: [&str; 8] =
+    ["kind", "from", "to", "listener", "probability", "bursts_ms", "name", "for_s"];
+/// A fault heals itself within a year, or not at all.
+const FOR_S_MAX: f64 = 365.0 * 86_400.0;
+
 /// A fault as someone asks for it.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct FaultInput {
@@ -52,6 +58,10 @@ impl FaultInput {
     pub(super) fn parse(body: &[u8]) -> Result<Self, ApiError> {
         let bad = |error: serde_json::Error| ApiError::BadRequestBody(error.to_string());
         let mut said: Map<String, Value> = serde_json::from_slice(body).map_err(bad)?;
+        // A misspelt field would be a fault that does something else.
+        if let Some(field) = said.keys().find(|field| !FIELDS.contains(&field.as_str())) {
+            return Err(ApiError::BadRequestBody(format!("unknown field `{field}`")));
+        }
         if !said.contains_key("kind") {
             return Err(ApiError::MissingField("kind".to_owned()));
         }
@@ -66,7 +76,7 @@ impl FaultInput {
             Some("probability: above 0 and at most 1")
         } else if input.fault.bursts_ms.is_some_and(|ms| ms == 0 || share >= 1.0) {
             Some("bursts_ms: bursts have a length and a probability below 1")
-        } else if input.for_s.is_some_and(|seconds| !(seconds > 0.0 && seconds <= MAX_S)) {
+        } else if input.for_s.is_some_and(|seconds| !(seconds > 0.0 && seconds <= FOR_S_MAX)) {
             Some("for_s: a number of seconds above 0")
         } else {
             None
@@ -74,9 +84,6 @@ impl FaultInput {
         wrong.map_or(Ok(input), |what| Err(ApiError::BadRequestBody(what.to_owned())))
     }
 }
-
-/// A year.
-const MAX_S: f64 = 365.0 * 86_400.0;
 
 impl Fault {
     /// As the API tells it.

@@ -120,6 +120,11 @@ impl Lane {
         self.is_written && (self.is_read || !self.lingers)
     }
 
+    /// Whether what still comes is seen by nobody, not even its end.
+    pub(super) fn is_cut(&self, exchange: &Exchange) -> bool {
+        self.ending.is_some() || exchange.is_silent()
+    }
+
     /// Nobody takes what is written any more.
     pub(super) fn fail(&mut self) {
         self.is_written = true;

@@ -152,7 +152,16 @@ impl Kind {
             }
             None => ApiError::BadRequestBody(error.to_string()),
         };
-        serde_json::from_value(json!({"type": name, "attributes": attributes})).map_err(bad)
+        let kind: Self =
+            serde_json::from_value(json!({"type": name, "attributes": attributes})).map_err(bad)?;
+        // Toxiproxy lets what it does not know pass; of our own kinds a misspelt attribute is said to be one.
+        let known = kind.attributes();
+        match attributes.keys().find(|attribute| !known.contains_key(attribute.as_str())) {
+            Some(attribute) if kind.is_of_messages() => {
+                Err(ApiError::BadRequestBody(format!("unknown attribute `{attribute}`")))
+            }
+            _ => Ok(kind),
+        }
     }
 
     pub(super) fn name(&self) -> &'static str {

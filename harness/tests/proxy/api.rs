@@ -130,6 +130,7 @@ fn what_is_wrong_with_a_toxic_is_said() {
         json!({"type": "strip_header", "attributes": {"name": "no name"}}),
         json!({"type": "latency", "bursts_ms": 5, "toxicity": 0.5}),
         json!({"type": "delay", "bursts_ms": 5}),
+        json!({"type": "delay", "attributes": {"ms": 5}}),
     ] {
         let (status, said) = process.call("POST", "/proxies/p/toxics", &wrong);
         assert_eq!((status, &said["status"]), (400, &json!(400)), "{wrong}: {said}");

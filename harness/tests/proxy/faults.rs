@@ -99,6 +99,11 @@ fn what_is_wrong_with_a_fault_is_said() {
     };
     says(json!({}), 400, "missing required field: kind");
     says(json!({"kind": "flood"}), 400, "bad request body: unknown variant `flood`");
+    says(
+        json!({"kind": "loss", "probabilty": 0.1}),
+        400,
+        "bad request body: unknown field `probabilty`",
+    );
     says(json!({"kind": "loss", "probability": 0}), 400, "bad request body: probability");
     says(json!({"kind": "loss", "bursts_ms": 5}), 400, "bad request body: bursts_ms");
     says(json!({"kind": "loss", "for_s": 0}), 400, "bad request body: for_s");
