@@ -57,6 +57,7 @@ Feature: Data centers returning from maintenance
       And every data center runs build "kv-2023-07"
       And data center "MEL01" goes down for maintenance at 21:49 and returns at 21:52
 
+    @nightly
     Scenario: the monitor sees what a real Prometheus sees
       When it is 21:56
       Then R1-s5 holds

@@ -1,8 +1,9 @@
 //! Relapse: incidents of a key-value service, replayed from specifications and judged by what on-call would have seen.
 //!
 //! The way is one way: [`feature`] makes a [`spec`] of a feature file, a [`lab`] makes a [`recording`] of a spec, [`judge`](mod@judge)
-//! makes verdicts of both; [`mod@parity`] compares what two labs tell; [`alerts`] evaluates rules for both, [`dashboards`] asks whether what on-call looks at shows them, and
-//! [`export`] writes a recording for other tools. [`runs`] finds out which labs are needed and runs each in a process of its own; [`report`] and
+//! makes verdicts of both; [`mod@parity`] compares what two labs tell; [`alerts`] evaluates rules for both, [`dashboards`] asks whether
+//! what on-call looks at shows them, and [`export`] writes a recording for other tools. [`proxy`] puts the same faults on real
+//! connections. [`runs`] finds out which labs are needed and runs each in a process of its own; [`report`] and
 //! [`cli`] speak to people; [`exit`] lists the exit codes.
 
 pub mod alerts;
@@ -14,6 +15,7 @@ pub mod feature;
 pub mod judge;
 pub mod lab;
 pub mod parity;
+pub mod proxy;
 pub mod recording;
 pub mod report;
 pub mod runs;

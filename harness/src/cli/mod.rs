@@ -8,6 +8,7 @@ mod judge;
 mod list;
 mod parity;
 mod plan;
+mod proxy;
 mod run;
 
 use std::io::Write;
@@ -70,6 +71,8 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// A fault proxy with Toxiproxy's API, toxics for HTTP, and the faults of every lab
+    Proxy(proxy::Proxy),
     /// One run, in this process
     #[command(hide = true)]
     LabRun {
@@ -120,6 +123,9 @@ pub fn main() -> Exit {
     if let Command::Export { run, dir } = &cli.command {
         return export::export(run, dir);
     }
+    if let Command::Proxy(proxy) = &cli.command {
+        return proxy::proxy(proxy);
+    }
     let root = match root() {
         Ok(root) => root,
         Err(error) => return complain(&error, Exit::Specification),
@@ -134,7 +140,7 @@ pub fn main() -> Exit {
         Command::Judge { dir, junit } => judge::judge(&root, &dir, junit.as_deref()),
         Command::Clean { all } => clean::clean(&root, all),
         Command::Dashboards { command } => dashboards::dashboards(&root, &command),
-        Command::LabRun { .. } | Command::Export { .. } => Exit::Pass,
+        Command::LabRun { .. } | Command::Export { .. } | Command::Proxy(_) => Exit::Pass,
     }
 }
 

@@ -97,18 +97,18 @@ impl Clock for LabClock {
 
 /// Streams of chance by name, all from one seed.
 #[derive(Clone, Debug)]
-pub(super) struct Seeds {
+pub(crate) struct Seeds {
     seed: u64,
     prefix: Arc<str>,
 }
 
 impl Seeds {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { seed, prefix: "".into() }
     }
 
     /// Streams whose names begin with a prefix.
-    pub(super) fn below(&self, prefix: &str) -> Self {
+    pub(crate) fn below(&self, prefix: &str) -> Self {
         Self { seed: self.seed, prefix: format!("{}{prefix}/", self.prefix).into() }
     }
 }

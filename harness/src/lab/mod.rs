@@ -27,6 +27,8 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub(crate) use self::doors::Seeds;
+pub(crate) use self::wire::Spread;
 use crate::recording::RecordingWriter;
 use crate::spec::time::IncidentTime;
 use crate::spec::{Action, Spec};

@@ -25,7 +25,7 @@ use rustc_hash::FxBuildHasher;
 use tokio::sync::oneshot;
 
 use self::answers::Answer;
-use self::spell::Spread;
+pub(crate) use self::spell::Spread;
 pub(super) use self::spell::{Bursts, Spell};
 use super::containers::Remote;
 use super::doors::{LabClock, Seeds, TaskSet, lock};

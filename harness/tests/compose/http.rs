@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Whatever takes longer has failed: a few scrapes, and a machine that builds beside it.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 /// Between two looks at a condition.
 const PAUSE: Duration = Duration::from_millis(200);
 

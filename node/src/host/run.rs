@@ -111,7 +111,7 @@ pub(super) async fn node(
 
     let server = Server::new(setup.limits);
     for (kind, socket) in sockets {
-        server.serve(kind, socket, Arc::new(Behind { node: node.clone(), listener: kind }));
+        server.serve(kind, socket, Arc::new(ListenerOf { node: node.clone(), listener: kind }));
     }
     say(&ready(&bound))?;
 
@@ -241,12 +241,12 @@ pub(super) async fn open(
 }
 
 /// A listener of a node.
-struct Behind {
+struct ListenerOf {
     node: Arc<Node>,
     listener: Listener,
 }
 
-impl Answers for Behind {
+impl Answers for ListenerOf {
     fn answer(&self, request: Request<Bytes>) -> Answer<'_> {
         Box::pin(self.node.serve(self.listener, request))
     }

@@ -71,7 +71,7 @@ impl Bursts {
 }
 
 /// One burst of a length in each period, at a drawn moment of it.
-pub(in crate::lab) struct Spread {
+pub(crate) struct Spread {
     length: Duration,
     period: Duration,
     draws: Stream,
@@ -81,12 +81,7 @@ pub(in crate::lab) struct Spread {
 
 impl Spread {
     /// Bursts that make up a share of the time, above zero and below one.
-    pub(in crate::lab) fn new(
-        length: Duration,
-        share: f64,
-        draws: Stream,
-        start: IncidentTime,
-    ) -> Self {
+    pub(crate) fn new(length: Duration, share: f64, draws: Stream, start: IncidentTime) -> Self {
         let mut spread = Self { length, period: length.div_f64(share), draws, at: (start, start) };
         spread.begin(start);
         spread
@@ -98,7 +93,7 @@ impl Spread {
     }
 
     /// Whether a burst is on; asked at moments that never go back.
-    fn covers(&mut self, now: IncidentTime) -> bool {
+    pub(crate) fn covers(&mut self, now: IncidentTime) -> bool {
         while self.at.0.after(self.period) <= now {
             self.begin(self.at.0.after(self.period));
         }
