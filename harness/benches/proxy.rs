@@ -1,5 +1,5 @@
 //! What a proxy costs: requests over 32 connections, straight to a server and through a proxy without toxics, by turns in the
-//! same minute.
+//! same minute. Both ends are what a node is: hyper on tokio.
 //!
 //! `cargo bench -p relapse --bench proxy`. It fails where the proxy carries less than half of what goes straight, or adds
 //! more than 150 µs to the median of a single connection's requests.
@@ -10,12 +10,21 @@
     reason = "a bench prints its figures, in real time"
 )]
 
+use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::client::conn::http1::SendRequest;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 const CONNECTIONS: usize = 32;
 /// How long each turn lasts.
@@ -25,12 +34,9 @@ const TURNS: usize = 5;
 const SHARE_MIN: f64 = 0.5;
 const ADDED_MAX: Duration = Duration::from_micros(150);
 
-const REQUEST: &[u8] = b"GET /key HTTP/1.1\r\nHost: kv\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
-const ANSWER: &[u8] =
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nvalue";
-
 fn main() {
-    let server = server();
+    let runtime = Runtime::new().unwrap();
+    let server = runtime.block_on(server());
     let (process, api) = start();
     let proxy = json!({"name": "p", "listen": "127.0.0.1:0", "upstream": server.to_string()});
     let proxy = call(api, "/proxies", &proxy)["listen"].as_str().unwrap().parse().unwrap();
@@ -38,10 +44,10 @@ fn main() {
     let (mut direct, mut through) = (Vec::new(), Vec::new());
     let (mut direct_p50, mut through_p50) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
-        direct.push(throughput(server));
-        through.push(throughput(proxy));
-        direct_p50.push(latency(server));
-        through_p50.push(latency(proxy));
+        direct.push(runtime.block_on(throughput(server)));
+        through.push(runtime.block_on(throughput(proxy)));
+        direct_p50.push(runtime.block_on(latency(server)));
+        through_p50.push(runtime.block_on(latency(proxy)));
     }
     stop(process);
     let (direct, through) = (median(direct), median(through));
@@ -64,65 +70,69 @@ fn median<T: Ord + Copy>(mut figures: Vec<T>) -> T {
 }
 
 /// Requests a second, all connections together.
-fn throughput(address: SocketAddr) -> u32 {
+async fn throughput(address: SocketAddr) -> u32 {
     let begun = Instant::now();
     let clients: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
-            std::thread::spawn(move || {
-                let mut client = Client::connect(address);
+            tokio::spawn(async move {
+                let mut client = connect(address).await;
                 let mut requests = 0;
                 while begun.elapsed() < TURN {
-                    client.ask();
+                    ask(&mut client).await;
                     requests += 1;
                 }
                 requests
             })
         })
         .collect();
-    let requests: u32 = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    let mut requests = 0_u32;
+    for client in clients {
+        requests += client.await.unwrap();
+    }
     requests / u32::try_from(TURN.as_secs()).unwrap()
 }
 
 /// The median of one connection's requests.
-fn latency(address: SocketAddr) -> Duration {
-    let mut client = Client::connect(address);
-    let took = (0..4_000).map(|_| {
+async fn latency(address: SocketAddr) -> Duration {
+    let mut client = connect(address).await;
+    let mut took = Vec::new();
+    for _ in 0..4_000 {
         let begun = Instant::now();
-        client.ask();
-        begun.elapsed()
-    });
-    median(took.collect())
-}
-
-struct Client {
-    stream: TcpStream,
-    answer: [u8; ANSWER.len()],
-}
-
-impl Client {
-    fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream, answer: [0; ANSWER.len()] }
+        ask(&mut client).await;
+        took.push(begun.elapsed());
     }
-
-    fn ask(&mut self) {
-        self.stream.write_all(REQUEST).unwrap();
-        self.stream.read_exact(&mut self.answer).unwrap();
-    }
+    median(took)
 }
 
-/// A server that answers every request at once, a thread for each connection.
-fn server() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+type Client = SendRequest<Empty<Bytes>>;
+
+async fn connect(address: SocketAddr) -> Client {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let (client, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn ask(client: &mut Client) {
+    let request = Request::get("/key").header("host", "kv").body(Empty::new()).unwrap();
+    client.ready().await.unwrap();
+    let answer = client.send_request(request).await.unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "value");
+}
+
+/// A server that answers every request at once.
+async fn server() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();
-            std::thread::spawn(move || {
-                let mut request = [0; REQUEST.len()];
-                while stream.read_exact(&mut request).is_ok() && stream.write_all(ANSWER).is_ok() {}
+            let service = service_fn(|_| async {
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"value"))))
             });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
     address
