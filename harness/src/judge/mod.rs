@@ -161,6 +161,13 @@ fn witnesses(scenario: &Scenario, recording: &Recording) -> Vec<Finding> {
     if recording.spec.end < scenario.spec.end {
         findings.push(inconclusive("the run ended before the scenario does".to_owned()));
     }
+    for (_, entry) in &recording.journal {
+        if let Journal::Stood { ms } = entry {
+            findings.push(inconclusive(format!(
+                "the machine stood still for {ms} ms of the incident: what timed out then was the machine's fault"
+            )));
+        }
+    }
     for (at, entry) in &recording.journal {
         let Journal::Action { id, text } = entry else { continue };
         if *at >= scenario.spec.end {

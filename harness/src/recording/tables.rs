@@ -200,6 +200,11 @@ pub enum Journal {
         /// Which one and why.
         text: String,
     },
+    /// The machine under a lab stood still, or had no time for it, for so long of the incident: longer than is told from a fault.
+    Stood {
+        /// At the most, in milliseconds of the incident.
+        ms: u64,
+    },
     /// A real Prometheus watched beside the monitor. Missing where there was none.
     Prometheus,
     /// An alert that began to fire there.

@@ -19,6 +19,7 @@ mod stores;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use kv_node::ids::{Dc, Peer};
 use kv_node::telemetry::Lifecycle;
 use serde::Deserialize;
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use self::config::Replay;
 pub use self::engine::Swept;
@@ -61,6 +63,10 @@ const STORE_BYTES: i64 = 512 << 20;
 const PROMETHEUS_BYTES: i64 = 768 << 20;
 /// The incident begins so long after nodes are first told to start.
 const BEGINS_AFTER: Duration = Duration::from_secs(10);
+/// How often this process looks whether its machine gives it time.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Half of what a call to a store may take: who gets no time for longer makes others wait as a fault would.
+const STOOD_MAX: Duration = Duration::from_secs(1);
 /// How often a container is asked whether it is ready.
 const READY_EVERY: Duration = Duration::from_millis(50);
 
@@ -105,6 +111,7 @@ struct Up {
     stores: Option<Stores>,
     prometheus: Option<(Arc<Remote>, Replay)>,
     trouble: Arc<Trouble>,
+    stood: Arc<Stood>,
 }
 
 struct Container {
@@ -140,6 +147,7 @@ impl Hosts for InContainers {
             stores: None,
             prometheus: None,
             trouble,
+            stood: Arc::default(),
         });
         Ok(LabClock::waiting(spec.start, spec.speed.unwrap_or(1)))
     }
@@ -190,6 +198,7 @@ impl Hosts for InContainers {
             speed: stage.spec.speed.unwrap_or(1),
         };
         stage.clock.begin(BEGINS_AFTER);
+        up.tasks.run(up.stood.clone().watch());
         for dc in stage.spec.topology.dcs.keys() {
             let ports = up.open_links(stage, dc).await?;
             let text = config::text(stage, dc, (&ports, up.side), replay)
@@ -248,11 +257,19 @@ impl Hosts for InContainers {
         }
     }
 
-    async fn seen(&mut self, _: &Stage) -> Result<Vec<(IncidentTime, Journal)>, LabError> {
-        let Some((remote, replay)) = &self.up()?.prometheus else { return Ok(Vec::new()) };
-        let Replay { wall_us, incident_us, .. } = *replay;
-        let mut seen = prometheus::fired(remote, |at| incident_us.after(at.since(wall_us))).await?;
-        seen.push((incident_us, Journal::Prometheus));
+    async fn seen(&mut self, stage: &Stage) -> Result<Vec<(IncidentTime, Journal)>, LabError> {
+        let up = self.up()?;
+        let mut seen = Vec::new();
+        let stood = up.stood.longest() * stage.spec.speed.unwrap_or(1);
+        if stood > STOOD_MAX {
+            let ms = u64::try_from(stood.as_millis()).unwrap_or(u64::MAX);
+            seen.push((stage.clock.timestamp(), Journal::Stood { ms }));
+        }
+        if let Some((remote, Replay { wall_us, incident_us, .. })) = &up.prometheus {
+            let incident_at = |at: Timestamp| incident_us.after(at.since(*wall_us));
+            seen.extend(prometheus::fired(remote, incident_at).await?);
+            seen.push((*incident_us, Journal::Prometheus));
+        }
         Ok(seen)
     }
 
@@ -433,6 +450,26 @@ impl Up {
             format!("it ended with {}: {}", ended.exit_code, said.trim())
         };
         LabError::Host(name, why)
+    }
+}
+
+/// How long this process got no time from its machine, at the most.
+#[derive(Default)]
+struct Stood(AtomicU64);
+
+impl Stood {
+    async fn watch(self: Arc<Self>) {
+        loop {
+            let before = Instant::now();
+            tokio::time::sleep(LOOK_EVERY).await;
+            let late = before.elapsed().saturating_sub(LOOK_EVERY);
+            self.0
+                .fetch_max(u64::try_from(late.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    fn longest(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
     }
 }
 
