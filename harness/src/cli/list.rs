@@ -48,5 +48,6 @@ pub(super) fn steps() -> Exit {
 
 /// `{dc}` stands for anything in quotes; the pattern's own name would mislead where a topology or a build is meant.
 fn readable(sentence: &str) -> String {
-    sentence.replace("{dcs}", "\"…\", \"…\" and \"…\"").replace("{dc}", "\"…\"")
+    let sentence = sentence.replace("{dcs}", "\"…\", \"…\" and \"…\"").replace("{dc}", "\"…\"");
+    sentence.replace("{pace}", "stands still / goes on")
 }

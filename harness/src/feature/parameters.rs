@@ -50,6 +50,20 @@ pub(super) struct Level(pub f64);
 #[param(name = "source", regex = r"truth|telemetry")]
 pub(super) struct Over(pub Source);
 
+/// `stands still` or `goes on`.
+#[derive(Clone, Copy, Debug, Parameter)]
+#[param(name = "pace", regex = r"stands still|goes on")]
+pub(super) struct Pace {
+    pub(super) stands_still: bool,
+}
+
+impl FromStr for Pace {
+    type Err = Infallible;
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self { stands_still: text == "stands still" })
+    }
+}
+
 /// `503`.
 #[derive(Clone, Copy, Debug, Parameter)]
 #[param(name = "status", regex = r"[1-5]\d\d")]

@@ -7,7 +7,9 @@
 
 use cucumber::{given, then, when};
 
-use super::parameters::{Clock, Level, Over, Percent, Quoted, QuotedList, Rows, Span, Status};
+use super::parameters::{
+    Clock, Level, Over, Pace, Percent, Quoted, QuotedList, Rows, Span, Status,
+};
 use super::table;
 use super::world::World;
 use crate::spec::expectation::Bound;
@@ -124,14 +126,9 @@ fn started_again(world: &mut World, dc: Quoted) {
     world.start_again(&dc.0);
 }
 
-#[when(expr = "data center {dc} stands still")]
-fn stands_still(world: &mut World, dc: Quoted) {
-    world.pause(&dc.0, true);
-}
-
-#[when(expr = "data center {dc} goes on")]
-fn goes_on(world: &mut World, dc: Quoted) {
-    world.pause(&dc.0, false);
+#[when(expr = "data center {dc} {pace}")]
+fn stands_still_or_goes_on(world: &mut World, dc: Quoted, pace: Pace) {
+    world.pause(&dc.0, pace.stands_still);
 }
 
 #[when(expr = "these faults act for {duration}:")]
