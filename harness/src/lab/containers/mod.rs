@@ -3,6 +3,7 @@
 //! * [`engine`]: networks and containers, and the removal of those that nobody owns ([`owner`]).
 //! * [`links`]: sockets through which nodes reach the wire; [`remote`]: how the wire reaches nodes and stores.
 //! * [`prometheus`]: a real one, beside the monitor, where time passes as on the wall.
+//! * [`watch`]: what containers and the machine do behind the lab's back.
 //! * [`config`]: a node's configuration; [`stores`]: what lies in the stores.
 //!
 //! Control plane, intakes, monitor and customers run in this process, as in every lab. All that members of the topology send
@@ -16,11 +17,11 @@ mod owner;
 mod prometheus;
 mod remote;
 mod stores;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -28,10 +29,7 @@ use http::{Request, StatusCode};
 use kv_node::api::admin::METRICS;
 use kv_node::env::{Listener, Timestamp};
 use kv_node::ids::{Dc, Peer};
-use kv_node::telemetry::Lifecycle;
-use serde::Deserialize;
 use tokio::runtime::Runtime;
-use tokio::time::Instant;
 
 use self::config::Replay;
 pub use self::engine::Swept;
@@ -39,7 +37,8 @@ use self::engine::{ContainerId, Ended, Engine, Network, Plan};
 use self::links::{Ports, Side};
 pub(super) use self::remote::Remote;
 use self::stores::Stores;
-use super::doors::{LabClock, Recorder, TaskSet};
+use self::watch::{Lives, Stood, Trouble, watch_ends};
+use super::doors::{LabClock, TaskSet};
 use super::wire::Service;
 use super::world::{Hosts, LabOn, Stage};
 use super::{Lab, LabError, intake, lock, monitor};
@@ -63,8 +62,6 @@ const STORE_BYTES: i64 = 512 << 20;
 const PROMETHEUS_BYTES: i64 = 768 << 20;
 /// The incident begins so long after nodes are first told to start.
 const BEGINS_AFTER: Duration = Duration::from_secs(10);
-/// How often this process looks whether its machine gives it time.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Half of what a call to a store may take: who gets no time for longer makes others wait as a fault would.
 const STOOD_MAX: Duration = Duration::from_secs(1);
 /// How often a container is asked whether it is ready.
@@ -117,13 +114,6 @@ struct Up {
 struct Container {
     id: ContainerId,
     remote: Arc<Remote>,
-}
-
-/// Containers that ended though nobody ended them.
-#[derive(Default)]
-struct Trouble {
-    expected: Mutex<Vec<ContainerId>>,
-    ended: Mutex<Vec<Ended>>,
 }
 
 impl Hosts for InContainers {
@@ -450,67 +440,6 @@ impl Up {
             format!("it ended with {}: {}", ended.exit_code, said.trim())
         };
         LabError::Host(name, why)
-    }
-}
-
-/// How long this process got no time from its machine, at the most.
-#[derive(Default)]
-struct Stood(AtomicU64);
-
-impl Stood {
-    async fn watch(self: Arc<Self>) {
-        loop {
-            let before = Instant::now();
-            tokio::time::sleep(LOOK_EVERY).await;
-            let late = before.elapsed().saturating_sub(LOOK_EVERY);
-            self.0
-                .fetch_max(u64::try_from(late.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        }
-    }
-
-    fn longest(&self) -> Duration {
-        Duration::from_micros(self.0.load(Ordering::Relaxed))
-    }
-}
-
-/// Takes down which containers end, but for those that were ended on purpose.
-fn watch_ends(engine: &Engine, tasks: &Arc<TaskSet>, trouble: &Arc<Trouble>) {
-    let (ends, trouble) = (engine.ends(), trouble.clone());
-    tasks.run(async move {
-        let mut ends = Box::pin(ends);
-        while let Some(ended) = ends.next().await {
-            if !lock(&trouble.expected).contains(&ended.container) {
-                lock(&trouble.ended).push(ended);
-            }
-        }
-    });
-}
-
-/// What a node writes on stderr of its life.
-struct Lives {
-    recorder: Arc<Recorder>,
-    /// The beginning of a line whose end has not come yet.
-    rest: String,
-}
-
-#[derive(Deserialize)]
-struct Line {
-    signal: String,
-    at: Option<Timestamp>,
-}
-
-impl Lives {
-    fn take(&mut self, text: &str) {
-        self.rest.push_str(text);
-        while let Some((line, rest)) = self.rest.split_once('\n') {
-            if let Ok(Line { signal, at: Some(at) }) = serde_json::from_str(line)
-                && signal == "lifecycle"
-                && let Ok(event) = serde_json::from_str::<Lifecycle>(line)
-            {
-                self.recorder.lifecycle(at, event);
-            }
-            self.rest = rest.to_owned();
-        }
     }
 }
 
