@@ -62,6 +62,19 @@ Feature: Data centers returning from maintenance
       When it is 21:56
       Then R1-s5 holds
 
+  Rule: in the live lab, in real time
+    Background:
+      Given the topology "small" with its traffic and without noise
+      And the replay starts at 2023-07-17 21:48
+      And every data center runs build "kv-2023-07"
+      And data center "MEL" goes down for maintenance at 21:49 and returns at 21:52
+
+    @live
+    Scenario: one data center returns, and on-call learns where
+      When it is 22:00
+      # Three minutes after it returned. Half of the region's keys are its own, so its neighbor's customers suffer as much.
+      Then alert "DataCenterHttp500" fired for "MEL" within 7 minutes
+
   Rule: with the safeguards that would have prevented it
     Background:
       Given the topology "kv-2023-07" with its traffic

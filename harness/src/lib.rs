@@ -3,7 +3,7 @@
 //! The way is one way: [`feature`] makes a [`spec`] of a feature file, a [`lab`] makes a [`recording`] of a spec, [`judge`](mod@judge)
 //! makes verdicts of both; [`mod@parity`] compares what two labs tell; [`alerts`] evaluates rules for both, [`dashboards`] asks whether
 //! what on-call looks at shows them, and [`export`] writes a recording for other tools. [`proxy`] puts the same faults on real
-//! connections. [`runs`] finds out which labs are needed and runs each in a process of its own; [`report`] and
+//! connections, and [`live`] is the lab that people look at. [`runs`] finds out which labs are needed and runs each in a process of its own; [`report`] and
 //! [`cli`] speak to people; [`exit`] lists the exit codes.
 
 pub mod alerts;
@@ -14,6 +14,7 @@ pub mod export;
 pub mod feature;
 pub mod judge;
 pub mod lab;
+pub mod live;
 pub mod parity;
 pub mod proxy;
 pub mod recording;

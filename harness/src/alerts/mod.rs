@@ -7,7 +7,7 @@ mod replay;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use promql::rules::{AlertSettings, Alerts, RuleFile, State, Transition};
+use promql::rules::{AlertSettings, Alerts, Rule, RuleFile, State, Transition};
 use promql::{Database, Labels, MetricNames, Selector, SeriesId, Settings, TimestampMs};
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +149,18 @@ impl Evaluation {
             transitions: step.transitions,
         }
     }
+}
+
+/// The metrics that rules write.
+pub fn written(files: &[RuleFile]) -> BTreeSet<String> {
+    let rules = files.iter().flat_map(|file| &file.groups).flat_map(|group| &group.rules);
+    rules
+        .filter_map(|rule| match rule {
+            Rule::Record(rule) => Some(rule.name.clone()),
+            Rule::Alert(_) => None,
+        })
+        .chain(["ALERTS", "ALERTS_FOR_STATE"].map(str::to_owned))
+        .collect()
 }
 
 /// Whether a selector's equalities fit a series; its patterns are taken to fit.

@@ -2,9 +2,11 @@
 
 mod check;
 mod clean;
+mod customers;
 mod dashboards;
 mod export;
 mod judge;
+mod lab;
 mod list;
 mod parity;
 mod plan;
@@ -13,8 +15,12 @@ mod run;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 
 use clap::{Args, Parser, Subcommand};
+use futures_util::future::select;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::Exit;
 use crate::feature::{Library, Selection};
@@ -73,6 +79,13 @@ enum Command {
     },
     /// A fault proxy with Toxiproxy's API, toxics for HTTP, and the faults of every lab
     Proxy(proxy::Proxy),
+    /// The live lab of docker-compose.yml: real time, with Prometheus, Alertmanager, Grafana
+    Lab {
+        #[command(subcommand)]
+        command: lab::Command,
+    },
+    /// Sends what a topology's customers send, to data centers that run elsewhere
+    Customers(customers::Customers),
     /// One run, in this process
     #[command(hide = true)]
     LabRun {
@@ -126,6 +139,9 @@ pub fn main() -> Exit {
     if let Command::Proxy(proxy) = &cli.command {
         return proxy::proxy(proxy);
     }
+    if let Command::Customers(customers) = &cli.command {
+        return customers::customers(customers);
+    }
     let root = match root() {
         Ok(root) => root,
         Err(error) => return complain(&error, Exit::Specification),
@@ -140,7 +156,11 @@ pub fn main() -> Exit {
         Command::Judge { dir, junit } => judge::judge(&root, &dir, junit.as_deref()),
         Command::Clean { all } => clean::clean(&root, all),
         Command::Dashboards { command } => dashboards::dashboards(&root, &command),
-        Command::LabRun { .. } | Command::Export { .. } | Command::Proxy(_) => Exit::Pass,
+        Command::Lab { command } => lab::lab(&root, &command),
+        Command::LabRun { .. }
+        | Command::Export { .. }
+        | Command::Proxy(_)
+        | Command::Customers(_) => Exit::Pass,
     }
 }
 
@@ -151,6 +171,23 @@ fn root() -> Result<PathBuf, String> {
         .find(|folder| folder.join("features").is_dir())
         .map(Path::to_path_buf)
         .ok_or_else(|| format!("there is no folder \"features\" in {} or above it", here.display()))
+}
+
+/// As many descriptors as this process may have: a connection takes two, and shells often allow a thousand.
+fn raise_descriptors() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it is not allowed the proxy does with what there is.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// Completes on SIGTERM or SIGINT.
+fn stopped() -> std::io::Result<impl Future<Output = ()>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        select(pin!(term.recv()), pin!(interrupt.recv())).await;
+    })
 }
 
 /// The chosen scenarios, or everything that is wrong.

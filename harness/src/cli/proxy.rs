@@ -1,16 +1,11 @@
 //! `relapse proxy`.
 
-use std::future::Future;
 use std::io::Write;
 use std::path::PathBuf;
-use std::pin::pin;
 
 use clap::Args;
-use futures_util::future::select;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{complain, err};
+use super::{complain, err, raise_descriptors, stopped};
 use crate::exit::Exit;
 use crate::proxy::{Server, ServerError};
 
@@ -79,21 +74,4 @@ async fn serve(proxy: &Proxy, config: Option<Vec<u8>>) -> Exit {
     server.serve(stop).await;
     err("relapse: stopped");
     Exit::Pass
-}
-
-/// As many descriptors as this process may have: a connection takes two, and shells often allow a thousand.
-fn raise_descriptors() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Where it is not allowed the proxy does with what there is.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
-}
-
-/// Completes on SIGTERM or SIGINT.
-fn stopped() -> std::io::Result<impl Future<Output = ()>> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        select(pin!(term.recv()), pin!(interrupt.recv())).await;
-    })
 }

@@ -67,6 +67,11 @@ impl Dashboards {
         (Self { boards, rules }, problems)
     }
 
+    /// The names by which Grafana's addresses know them.
+    pub fn uids(&self) -> impl Iterator<Item = &str> {
+        self.boards.iter().map(|board| board.whole().get("uid").text())
+    }
+
     /// How much there is.
     pub fn size(&self) -> Size {
         let groups = self.rules.files.iter().flat_map(|file| &file.groups);

@@ -6,6 +6,8 @@ use kv_node::telemetry::catalogue::{Kind, METRICS, SCRAPED, TARGET_LABELS};
 use promql::rules::{Rule, RuleFile};
 use promql::{LabelNames, Query};
 
+use crate::alerts;
+use crate::export::JOURNAL;
 use crate::spec::problem::{Problem, nearest};
 
 /// The labels that series of alerts have beside those of the alert.
@@ -19,9 +21,11 @@ impl Names {
     /// What is scraped, and what rules make of it.
     pub(super) fn new(files: &[RuleFile]) -> Self {
         let mut names = Self(scraped());
+        // What `relapse lab load` adds.
+        names.0.insert(JOURNAL.to_owned(), Some(["text".to_owned()].into()));
         let rules: Vec<&Rule> =
             files.iter().flat_map(|file| &file.groups).flat_map(|group| &group.rules).collect();
-        for name in written(files) {
+        for name in alerts::written(files) {
             names.0.insert(name, None);
         }
         // A rule may read what one after it writes. Each round gets one rule further.
@@ -100,18 +104,6 @@ impl Names {
         // What is wrong already is not told again by what shows its labels.
         (labels.filter(|_| problems.is_empty()), problems)
     }
-}
-
-/// The metrics that rules write.
-pub(super) fn written(files: &[RuleFile]) -> BTreeSet<String> {
-    let rules = files.iter().flat_map(|file| &file.groups).flat_map(|group| &group.rules);
-    rules
-        .filter_map(|rule| match rule {
-            Rule::Record(rule) => Some(rule.name.clone()),
-            Rule::Alert(_) => None,
-        })
-        .chain(["ALERTS", "ALERTS_FOR_STATE"].map(str::to_owned))
-        .collect()
 }
 
 /// What a scrape has, with the parts of histograms.

@@ -8,7 +8,6 @@ use promql::{Database, Engine, Query, TimestampMs};
 use super::Dashboards;
 use super::board::{Board, Part, Variable};
 use super::fill::{ANY, fill, without_zero};
-use super::names::written;
 use crate::alerts;
 use crate::recording::Scrapes;
 use crate::spec::problem::Problem;
@@ -46,7 +45,7 @@ struct Asked<'a> {
 impl Dashboards {
     /// Asks every panel's queries of a recording.
     pub fn over(&self, scrapes: &Scrapes) -> Shown {
-        let written = written(&self.rules.files);
+        let written = alerts::written(&self.rules.files);
         // Queries that read the same metrics share a database. What rules write comes from one replay for all of them.
         let mut groups: BTreeMap<BTreeSet<String>, Vec<usize>> = BTreeMap::new();
         let mut replayed: (BTreeSet<String>, Vec<usize>) = Default::default();

@@ -3,6 +3,7 @@
 //! | file | format | what |
 //! |---|---|---|
 //! | `metrics.om` | OpenMetrics text | every sample that the monitor scraped |
+//! | `rules.om` | OpenMetrics text | what the run's rules make of them, `ALERTS` among it, and what was done, as [`JOURNAL`] |
 //! | `logs.jsonl`, `exceptions.jsonl` | OTLP as JSON, a request a line | lines of the response log, exception reports |
 //! | `traces.jsonl` | OTLP as JSON, a request a line | spans |
 //! | `truth.csv`, `offered.csv`, `requests.csv` | CSV | what customers asked and got |
@@ -10,6 +11,7 @@
 
 mod openmetrics;
 mod otlp;
+mod rules;
 mod tables;
 
 use std::fs::File;
@@ -37,8 +39,14 @@ pub enum ExportError {
 /// What writes a file's content.
 type Content = fn(&Recording, &mut dyn Write) -> std::io::Result<u64>;
 
-const FILES: [(&str, Content); 8] = [
+/// The metric that has a sample for each thing that was done, with what it was in its label `text`.
+pub const JOURNAL: &str = "relapse_journal";
+/// The files that make a Prometheus show a recording. Once it has samples of the last one it has all.
+pub const FOR_PROMETHEUS: [&str; 2] = ["rules.om", "metrics.om"];
+
+const FILES: [(&str, Content); 9] = [
     ("metrics.om", openmetrics::write),
+    ("rules.om", rules::write),
     ("logs.jsonl", otlp::logs),
     ("exceptions.jsonl", otlp::exceptions),
     ("traces.jsonl", otlp::traces),
@@ -62,16 +70,24 @@ pub fn write(
     if std::fs::read_dir(folder).map_err(unwritable(folder))?.next().is_some() {
         return Err(ExportError::NotEmpty(folder.to_path_buf()));
     }
-    let mut written = Vec::new();
-    for (name, content) in FILES {
-        let path = folder.join(name);
-        let put = || {
-            let mut file = BufWriter::new(File::create(&path)?);
-            let count = content(recording, &mut file)?;
-            file.flush()?;
-            Ok(count)
-        };
-        written.push((name, put().map_err(unwritable(&path))?));
-    }
-    Ok(written)
+    FILES
+        .iter()
+        .map(|(name, content)| Ok((*name, put(recording, *content, &folder.join(name))?)))
+        .collect()
+}
+
+/// Writes one of the files of [`FOR_PROMETHEUS`] into a folder that is there; returns how many samples it holds.
+pub fn write_one(recording: &Recording, name: &str, folder: &Path) -> Result<u64, ExportError> {
+    let content = FILES.iter().find(|(known, _)| *known == name);
+    content.map_or(Ok(0), |(name, content)| put(recording, *content, &folder.join(name)))
+}
+
+fn put(recording: &Recording, content: Content, path: &Path) -> Result<u64, ExportError> {
+    let written = || {
+        let mut file = BufWriter::new(File::create(path)?);
+        let count = content(recording, &mut file)?;
+        file.flush()?;
+        Ok(count)
+    };
+    written().map_err(|error| ExportError::Unwritable { file: path.to_path_buf(), error })
 }

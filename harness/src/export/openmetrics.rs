@@ -7,7 +7,7 @@ use std::io::{Result, Write};
 use std::iter::Peekable;
 
 use kv_node::telemetry::catalogue::{Kind, METRICS, SCRAPED};
-use promql::Labels;
+use promql::{Labels, TimestampMs};
 
 use crate::recording::series::Samples;
 use crate::recording::{Recording, Scrapes, Series};
@@ -124,16 +124,25 @@ fn write_group(scrapes: &Scrapes, group: &[&Series], to: &mut dyn Write) -> Resu
         let at_ms = scrapes.round_ms(round);
         for (name, samples) in &mut series {
             if let Some((_, value)) = samples.next_if(|next| next.0 == round) {
-                let (s, ms) = (at_ms.div_euclid(1_000), at_ms.rem_euclid(1_000));
-                writeln!(to, "{name} {} {s}.{ms:03}", number(value))?;
+                write_sample(name, (at_ms, value), to)?;
                 written += 1;
             }
         }
     }
 }
 
+/// Writes a sample of the series with this name and these labels.
+pub(super) fn write_sample(
+    name: &str,
+    (at_ms, value): (TimestampMs, f64),
+    to: &mut dyn Write,
+) -> Result<()> {
+    let (s, ms) = (at_ms.div_euclid(1_000), at_ms.rem_euclid(1_000));
+    writeln!(to, "{name} {} {s}.{ms:03}", number(value))
+}
+
 /// Name and labels.
-fn text(labels: &Labels) -> String {
+pub(super) fn text(labels: &Labels) -> String {
     let pairs: Vec<String> = labels
         .iter()
         .filter(|(name, _)| *name != promql::METRIC_NAME)

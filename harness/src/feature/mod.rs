@@ -17,3 +17,22 @@ mod world;
 pub use catalog::Catalog;
 pub use compile::compile;
 pub use tree::{Library, Selection};
+
+use std::sync::Arc;
+
+use crate::spec::fault::Fault;
+use crate::spec::problem::Problem;
+
+/// The kinds of faults that a table of faults knows.
+pub const FAULTS: [&str; 7] = table::KINDS;
+
+/// One line of a table of faults, about a topology: fault, from, to, amount, share.
+pub fn one_fault(
+    catalog: &Arc<Catalog>,
+    topology: &str,
+    line: &[String; 5],
+) -> Result<Fault, Problem> {
+    let mut world = world::World::of(catalog.clone(), "", None);
+    world.topology(topology, false);
+    table::fault(&world, line)
+}

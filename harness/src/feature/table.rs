@@ -13,7 +13,7 @@ use crate::spec::problem::Problem;
 use crate::spec::time::parse_duration;
 
 const COLUMNS: [&str; 5] = ["fault", "from", "to", "amount", "share"];
-const KINDS: [&str; 7] =
+pub(super) const KINDS: [&str; 7] =
     ["latency", "jitter", "loss", "reset", "partition", "strip header", "status"];
 
 /// Reads the table `| fault | from | to | amount | share |` below a step and adds its rows to the timeline.
@@ -64,7 +64,7 @@ pub(super) fn alerts(world: &mut World, severity: Option<String>, step: &Step) {
     world.no_alert_but(severity, &named);
 }
 
-fn fault(world: &World, row: &[String]) -> Result<Fault, Problem> {
+pub(super) fn fault(world: &World, row: &[String]) -> Result<Fault, Problem> {
     let [kind, from, to, amount, share] = row else {
         return Err(world.problem("this line has not as many cells as the first one"));
     };

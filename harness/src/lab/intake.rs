@@ -3,19 +3,24 @@
 //! An intake of logs has a rate limit for each sender, as the one upstream had in 2023; what it refuses it counts and says.
 //! Exceptions have an intake of their own, where the first reports of each fingerprint are exempt from every limit. A batch
 //! that comes twice, because the answer to it was lost, is taken once.
+//!
+//! An intake takes records of ours, one a line, and OTLP in JSON, as OpenTelemetry's collectors do: nodes in containers speak that.
 
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response, StatusCode};
 use indexmap::IndexMap;
 use kv_node::api::admin::METRICS;
 use kv_node::env::{Clock, Timestamp};
 use kv_node::telemetry::registry::{Counter, Registry};
 use kv_node::telemetry::ship::{BATCH, IntakeAnswer, PartialSuccess, Signal};
-use kv_node::telemetry::{ExceptionReport, ResponseLine, SpanRecord, catalogue};
+use kv_node::telemetry::{ExceptionReport, ResponseLine, SpanRecord, catalogue, otlp};
 use rustc_hash::FxBuildHasher;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::lock;
 use crate::recording::Exception;
@@ -88,10 +93,33 @@ impl Intake {
         let Some(signal) = signal.filter(|_| *request.method() == Method::POST) else {
             return status(StatusCode::NOT_FOUND);
         };
-        match self.take(signal, request) {
+        if request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json") {
+            return self.serve_otlp(signal, request);
+        }
+        let text = std::str::from_utf8(request.body()).ok();
+        match text.and_then(|text| self.take(signal, request, text)) {
             Some(rejected) => {
                 let answer = IntakeAnswer { partial_success: PartialSuccess { rejected } };
                 Response::new(Bytes::from(serde_json::to_vec(&answer).unwrap_or_default()))
+            }
+            None => status(StatusCode::BAD_REQUEST),
+        }
+    }
+
+    /// The same for a request that holds its records as OTLP has them. Exceptions are log records there.
+    fn serve_otlp(&self, signal: Signal, request: &Request<Bytes>) -> Response<Bytes> {
+        let told: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+        let (signal, text, rejected_field) = match signal {
+            Signal::Traces => (signal, lines(otlp::read_spans(&told)), "rejectedSpans"),
+            _ if otlp::are_exceptions(&told) => {
+                (Signal::Exceptions, lines(otlp::read_exceptions(&told)), "rejectedLogRecords")
+            }
+            _ => (Signal::Logs, lines(otlp::read_lines(&told)), "rejectedLogRecords"),
+        };
+        match text.and_then(|text| self.take(signal, request, &text)) {
+            Some(rejected) => {
+                let answer = json!({ "partialSuccess": { rejected_field: rejected.to_string() } });
+                Response::new(Bytes::from(answer.to_string()))
             }
             None => status(StatusCode::BAD_REQUEST),
         }
@@ -103,11 +131,10 @@ impl Intake {
     }
 
     /// Takes a batch; how many of it were refused, or `None` where it is no batch.
-    fn take(&self, signal: Signal, request: &Request<Bytes>) -> Option<u64> {
+    fn take(&self, signal: Signal, request: &Request<Bytes>, text: &str) -> Option<u64> {
         let mut batch = request.headers().get(BATCH)?.to_str().ok()?.split(';');
         let (name, life, number) = (batch.next()?, batch.next()?, batch.next()?);
         let number: u64 = number.parse().ok()?;
-        let text = std::str::from_utf8(request.body()).ok()?;
         let now = self.clock.now();
         let mut state = lock(&self.state);
         let state = &mut *state;
@@ -185,6 +212,12 @@ impl Sender {
         }
         there
     }
+}
+
+/// Records as our own protocol has them, one a line.
+fn lines<T: Serialize>(records: Option<Vec<T>>) -> Option<String> {
+    let lines = records?.iter().map(serde_json::to_string).collect::<Result<Vec<String>, _>>();
+    lines.ok().map(|lines| lines.join("\n"))
 }
 
 fn parsed<T: DeserializeOwned>(record: &str) -> Option<T> {

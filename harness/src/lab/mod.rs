@@ -4,6 +4,7 @@
 //!   containers.
 //! * [`wire`]: links between all members, and faults; [`customers`]: traffic, and [`truth`], what it saw; [`noise`]: background
 //!   errors; [`doors`]: clock, chance, tasks and telemetry of whatever runs in this process.
+//! * [`traffic`]: the customers alone, for nodes that run elsewhere.
 //! * [`monitor`]: the lab's own Prometheus; [`intake`]: where lines, reports and spans arrive. The same in every lab.
 //! * [`cost`]: what monitoring costs.
 //!
@@ -19,6 +20,7 @@ pub mod intake;
 pub mod monitor;
 mod noise;
 pub mod sim;
+pub mod traffic;
 mod truth;
 mod wire;
 mod world;

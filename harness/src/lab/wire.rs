@@ -4,6 +4,8 @@
 //! * [`spell`]: when a fault acts; [`answers`]: what nodes answered.
 
 mod answers;
+#[cfg(test)]
+mod same;
 mod spell;
 
 use std::fmt;

@@ -174,7 +174,8 @@ impl<H: Hosts> Drop for LabOn<H> {
 }
 
 impl Stage {
-    fn new(spec: &Spec, seed: u64, clock: LabClock) -> Self {
+    /// A stage with nothing on it yet.
+    pub(super) fn new(spec: &Spec, seed: u64, clock: LabClock) -> Self {
         let seeds = Seeds::new(seed);
         let clock = Arc::new(clock);
         Self {

@@ -3,11 +3,12 @@
 //! Nothing here waits for one direction while the other could move, and no lock is taken for a byte. Toxics are looked at
 //! again after each read, so that what was sent after the API had answered meets the toxics that it answered for.
 
+use std::io::IoSlice;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::future::{Either, poll_fn, select};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -22,6 +23,10 @@ use super::toxic::{Direction, Toxic};
 
 /// Bytes that are read at once.
 const READ_BYTES_MAX: usize = 32 << 10;
+
+/// Chunks that are written at once: the head of a message and what there is of its body. Each write is a walk through the kernel, to the
+/// receiver on the same machine.
+const CHUNKS_AT_ONCE: usize = 8;
 
 /// What a proxy tells its connections.
 #[derive(Clone, Debug)]
@@ -184,39 +189,40 @@ impl Pipes {
         let lane = &mut self.lanes[at];
         let sink = if at == 0 { &mut self.server } else { &mut self.client };
         let mut moved = false;
-        while let Some(event) = lane.out.pop() {
-            match event {
-                _ if lane.is_written => {}
-                Event::Chunk(mut bytes, arrived) => {
-                    match Pin::new(&mut *sink).poll_write(cx, &bytes) {
-                        Poll::Ready(Ok(written)) => {
-                            moved = true;
-                            self.traffic.sent(lane.direction, written);
-                            bytes.advance(written);
-                            if !bytes.is_empty() {
-                                lane.out.push_front(Event::Chunk(bytes, arrived));
-                            }
-                        }
-                        Poll::Ready(Err(_)) => {
-                            moved = true;
-                            lane.fail();
-                        }
-                        Poll::Pending => {
-                            lane.out.push_front(Event::Chunk(bytes, arrived));
-                            break;
-                        }
-                    }
-                }
-                Event::End(End::Half) => {
-                    moved = true;
-                    // Whoever is gone already need not be told.
-                    let _ = Pin::new(&mut *sink).poll_shutdown(cx);
-                    lane.is_written = true;
-                }
-                Event::End(end) => return Err(end),
+        loop {
+            if lane.is_written {
+                lane.out.clear();
+                return Ok(moved);
             }
+            let mut chunks = [IoSlice::new(&[]); CHUNKS_AT_ONCE];
+            // What a toxic has cut apart goes out apart.
+            let most = if lane.is_bare() { CHUNKS_AT_ONCE } else { 1 };
+            let written = match lane.out.chunks(&mut chunks[..most]) {
+                0 => match lane.out.pop() {
+                    Some(Event::End(End::Half)) => {
+                        moved = true;
+                        // Whoever is gone already need not be told.
+                        let _ = Pin::new(&mut *sink).poll_shutdown(cx);
+                        lane.is_written = true;
+                        continue;
+                    }
+                    Some(Event::End(end)) => return Err(end),
+                    // No chunk is empty.
+                    Some(Event::Chunk(..)) | None => return Ok(moved),
+                },
+                1 => Pin::new(&mut *sink).poll_write(cx, &chunks[0]),
+                count => Pin::new(&mut *sink).poll_write_vectored(cx, &chunks[..count]),
+            };
+            match written {
+                Poll::Ready(Ok(written)) => {
+                    self.traffic.sent(lane.direction, written);
+                    lane.out.advance(written);
+                }
+                Poll::Ready(Err(_)) => lane.fail(),
+                Poll::Pending => return Ok(moved),
+            }
+            moved = true;
         }
-        Ok(moved)
     }
 
     /// Whether both directions have ended, or nobody is left who waits for anything.

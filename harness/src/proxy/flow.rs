@@ -1,8 +1,9 @@
 //! What flows through one direction of a connection: chunks with the moment they arrived, and an end.
 
 use std::collections::VecDeque;
+use std::io::IoSlice;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tokio::time::Instant;
 
 /// One thing that flows.
@@ -49,6 +50,30 @@ impl Queue {
             self.bytes += bytes.len();
         }
         self.events.push_front(event);
+    }
+
+    /// Shows the chunks in front, as many as there is room for; how many.
+    pub(super) fn chunks<'a>(&'a self, room: &mut [IoSlice<'a>]) -> usize {
+        let mut count = 0;
+        for (place, event) in room.iter_mut().zip(&self.events) {
+            let Event::Chunk(bytes, _) = event else { break };
+            *place = IoSlice::new(bytes);
+            count += 1;
+        }
+        count
+    }
+
+    /// Takes out so many bytes in front, which are of chunks.
+    pub(super) fn advance(&mut self, mut bytes: usize) {
+        while bytes > 0 {
+            let Some(Event::Chunk(mut chunk, arrived)) = self.pop() else { return };
+            let taken = chunk.len().min(bytes);
+            bytes -= taken;
+            chunk.advance(taken);
+            if !chunk.is_empty() {
+                self.push_front(Event::Chunk(chunk, arrived));
+            }
+        }
     }
 
     pub(super) fn pop(&mut self) -> Option<Event> {

@@ -115,6 +115,11 @@ impl Lane {
         self.gate.push(Event::End(End::Half));
     }
 
+    /// Whether no toxic acts on bytes here.
+    pub(super) fn is_bare(&self) -> bool {
+        self.chain.is_empty()
+    }
+
     /// Whether nothing more can happen here.
     pub(super) fn is_over(&self) -> bool {
         self.is_written && (self.is_read || !self.lingers)

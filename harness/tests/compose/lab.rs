@@ -1,4 +1,4 @@
-//! The lab as a compose project of its own, which is gone with its handle.
+//! The lab as a compose project of its own, driven by `relapse lab`, and gone with its handle.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -56,7 +56,9 @@ pub(crate) fn lacking() -> Result<(), String> {
         return Err("there is neither docker compose nor docker-compose".to_owned());
     }
     let text = std::fs::read_to_string(images()).unwrap();
-    for (name, image) in text.lines().filter_map(|line| line.split_once('=')) {
+    let used = std::fs::read_to_string(root().join("docker-compose.yml")).unwrap();
+    let images = text.lines().filter_map(|line| line.split_once('='));
+    for (name, image) in images.filter(|(name, _)| used.contains(name)) {
         // Compose also prefers the environment.
         let image = std::env::var(name).unwrap_or_else(|_| image.to_owned());
         if docker(&["image", "inspect", &image]).is_none() {
@@ -84,7 +86,7 @@ fn sweep() {
     let listed = docker(&["ps", "--all", "--format", &format]).unwrap();
     let listed = said(&listed);
     let abandoned = |project: &&str| {
-        let process = project.strip_prefix(PROJECT);
+        let process = project.strip_prefix(PROJECT).and_then(|rest| rest.split('-').next());
         process.is_some_and(|process| !Path::new("/proc").join(process).exists())
     };
     for project in listed.lines().filter(abandoned).collect::<std::collections::BTreeSet<_>>() {
@@ -92,17 +94,44 @@ fn sweep() {
     }
 }
 
-/// What compose says; every port is one that is free.
+/// What compose says.
 fn run(project: &str, arguments: &[&str]) -> Output {
     let mut command = compose().unwrap();
     command.current_dir(root()).args(["--project-name", project, "--env-file"]).arg(images());
+    command.args(arguments).output().unwrap()
+}
+
+/// What `relapse lab` did.
+pub(crate) struct Did {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Has `relapse lab` do something; every port is one that is free, but for those that are named.
+fn relapse(project: &str, arguments: &[&str], ports: &[(&str, String)]) -> Did {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relapse"));
+    command.current_dir(root()).env("COMPOSE_PROJECT_NAME", project);
     for dc in crate::DCS.map(str::to_uppercase) {
         command.env(format!("RELAPSE_{dc}_PORT"), "0");
     }
     for service in ["CONTROL", "PROXY", "PROMETHEUS", "ALERTMANAGER"] {
         command.env(format!("RELAPSE_{service}_PORT"), "0");
     }
-    command.args(arguments).output().unwrap()
+    command.envs(ports.iter().map(|(variable, port)| (variable, port)));
+    let output = command.arg("lab").args(arguments).output().unwrap();
+    Did {
+        code: output.status.code(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        out: said(&output),
+    }
+}
+
+/// What becomes of a lab one of whose ports somebody else has, and what is left of it.
+pub(crate) fn up_with_a_port(variable: &str, port: u16) -> (Did, String) {
+    let project = format!("{PROJECT}{}-port", std::process::id());
+    let did = relapse(&project, &["up", "--local"], &[(variable, port.to_string())]);
+    (did, left_of(&project))
 }
 
 impl Lab {
@@ -110,17 +139,36 @@ impl Lab {
     pub(crate) fn up() -> Self {
         sweep();
         let lab = Self { project: format!("{PROJECT}{}", std::process::id()), is_down: false };
-        let up = run(&lab.project, &["up", "--detach", "--no-build"]);
-        assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
+        let up = lab.relapse(&["up", "--local"]);
+        assert_eq!(up.code, Some(0), "{}{}", up.out, up.err);
         lab
     }
 
     /// Ends everything, and says what it was called.
     pub(crate) fn down(mut self) -> String {
         self.is_down = true;
-        let down = run(&self.project, &["down", "--volumes", "--timeout", "5"]);
-        assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
+        let down = self.relapse(&["down"]);
+        assert_eq!(down.code, Some(0), "{}", down.err);
         self.project.clone()
+    }
+
+    /// Has `relapse lab` do something.
+    pub(crate) fn relapse(&self, arguments: &[&str]) -> Did {
+        relapse(&self.project, arguments, &[])
+    }
+
+    /// The same, which succeeds; what it prints.
+    pub(crate) fn does(&self, arguments: &[&str]) -> String {
+        let did = self.relapse(arguments);
+        assert_eq!(did.code, Some(0), "{arguments:?}: {}{}", did.out, did.err);
+        did.out
+    }
+
+    /// The line of `relapse lab status` that begins so, without that.
+    pub(crate) fn status(&self, line: &str) -> String {
+        let out = self.relapse(&["status"]).out;
+        let rest = out.lines().find_map(|told| told.strip_prefix(line)).map(str::trim);
+        rest.unwrap_or_else(|| panic!("no line {line}: {out}")).to_owned()
     }
 
     /// Where a port of a service is published.
@@ -129,13 +177,6 @@ impl Lab {
         said(&told)
             .parse()
             .unwrap_or_else(|_| panic!("{service} does not run: {}", self.logs(service)))
-    }
-
-    /// What a command says that runs in a service's container.
-    pub(crate) fn exec(&self, service: &str, command: &[&str]) -> String {
-        let told = run(&self.project, &[&["exec", "-T", service], command].concat());
-        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
-        said(&told)
     }
 
     /// Whether a line of the control plane's metrics begins so.
@@ -166,4 +207,21 @@ impl Drop for Lab {
             let _ = run(&self.project, &["down", "--volumes", "--timeout", "1"]);
         }
     }
+}
+
+/// Replays a feature in the simulated lab, into a folder; its only run.
+pub(crate) fn replay(feature: &str, folder: &Path) -> PathBuf {
+    let (file, folder) = (folder.join("old.feature"), folder.join("runs"));
+    std::fs::write(&file, feature).unwrap();
+    let replayed = Command::new(env!("CARGO_BIN_EXE_relapse"))
+        .current_dir(root())
+        .arg("run")
+        .arg(file)
+        .arg("--out")
+        .arg(&folder)
+        .output()
+        .unwrap();
+    assert!(replayed.status.success(), "{}", String::from_utf8_lossy(&replayed.stderr));
+    let mut runs = std::fs::read_dir(&folder).unwrap();
+    runs.next().unwrap().unwrap().path()
 }

@@ -55,6 +55,34 @@ fn a_container_that_the_kernel_kills_is_named_with_the_reason_and_nothing_is_lef
 }
 
 #[test]
+fn a_store_that_does_not_keep_conditions_on_writes_is_found_out_and_nothing_is_left() {
+    let Some(rig) = Rig::with_engine() else { return };
+    let mut run = rig.relapse(&["run", "--on", "containers", "slice"]);
+    run.env("RELAPSE_STORE_IMAGE", rig::image("RELAPSE_LIAR_IMAGE"));
+    run.env("RELAPSE_STORE_COMMAND", "0.0.0.0:9000 relapse relapse relapse-secret");
+    let ended = rig::end(&mut run);
+    assert_eq!(ended.code, Some(3), "{}", ended.said);
+    assert!(ended.said.contains("store \"store-a\" would lose writes"), "{}", ended.said);
+    assert!(ended.said.contains("If-None-Match"), "{}", ended.said);
+    assert_eq!(rig.left(), "");
+}
+
+#[test]
+fn a_store_of_somebody_else_that_speaks_s3_will_do() {
+    let Some(rig) = Rig::with_engine() else { return };
+    let mut run = rig.relapse(&["run", "--on", "containers", "slice"]);
+    run.env("RELAPSE_STORE_IMAGE", rig::image("RELAPSE_NODE_IMAGE"));
+    let command =
+        "store --listen 0.0.0.0:9100 --bucket theirs --access-key them --secret-key-from SECRET";
+    run.env("RELAPSE_STORE_COMMAND", command).env("RELAPSE_STORE_ENV", "SECRET=between-us");
+    run.env("RELAPSE_STORE_PORT", "9100").env("RELAPSE_STORE_BUCKET", "theirs");
+    run.env("RELAPSE_STORE_ACCESS_KEY", "them").env("RELAPSE_STORE_SECRET_KEY", "between-us");
+    let ended = rig::end(&mut run);
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert_eq!(rig.left(), "");
+}
+
+#[test]
 fn an_interrupted_lab_leaves_nothing() {
     let Some(rig) = Rig::with_engine() else { return };
     let mut run = rig.relapse(&["run", "--on", "containers", "slice"]).spawn().unwrap();

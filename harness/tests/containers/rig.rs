@@ -105,6 +105,15 @@ impl Rig {
     }
 }
 
+/// The name of an image: what a variable names, or what `.ci/images` calls it.
+pub(crate) fn image(variable: &str) -> String {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let names = std::fs::read_to_string(repository.join("lab/local.env")).unwrap();
+    let mut lines = names.lines().filter_map(|line| line.split_once('='));
+    let known = lines.find(|(name, _)| *name == variable).unwrap().1;
+    std::env::var(variable).unwrap_or_else(|_| known.to_owned())
+}
+
 /// Runs a command to its end.
 pub(crate) fn end(command: &mut Command) -> Ended {
     let output = command.output().unwrap();
@@ -133,10 +142,11 @@ fn lacking() -> Option<String> {
     if !answers(&["version"]) {
         return Some("no Docker engine answers; see .ci/engine".to_owned());
     }
-    let image = std::env::var("RELAPSE_NODE_IMAGE");
-    let image = image.unwrap_or_else(|_| relapse::lab::containers::NODE_IMAGE.to_owned());
-    (!answers(&["image", "inspect", &image]))
-        .then(|| format!("there is no image {image}; see .ci/images"))
+    ["RELAPSE_NODE_IMAGE", "RELAPSE_LIAR_IMAGE"]
+        .map(image)
+        .iter()
+        .find(|image| !answers(&["image", "inspect", image]))
+        .map(|image| format!("there is no image {image}; see .ci/images"))
 }
 
 fn docker(arguments: &[&str]) -> String {

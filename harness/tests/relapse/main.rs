@@ -8,6 +8,7 @@ mod determinism;
 mod edges;
 mod export;
 mod junit;
+mod live;
 mod output;
 mod panics;
 mod prometheus;

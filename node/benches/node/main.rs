@@ -2,7 +2,7 @@
 //!
 //! Machines are noisy, so every load is run in turns with the bare server's, and what counts is the ratio of the two. The
 //! clients share the machine with the servers. `-- --quick` is one short round; `-- --demand` ends with 1 where a bound is
-//! missed.
+//! missed; `-- --only hit` runs that load beside the bare server, and nothing else.
 #![expect(
     clippy::cast_precision_loss,
     clippy::disallowed_methods,
@@ -37,7 +37,8 @@ fn main() {
         return runtime.block_on(load::bare());
     }
     let (rounds, time) = if has("--quick") { (1, 300) } else { (7, 700) };
-    let missed = runtime.block_on(measure(rounds, Duration::from_millis(time)));
+    let only = arguments.iter().skip_while(|argument| *argument != "--only").nth(1);
+    let missed = runtime.block_on(measure(rounds, Duration::from_millis(time), only));
     for miss in &missed {
         println!("MISSED  {miss}");
     }
@@ -47,7 +48,11 @@ fn main() {
 }
 
 /// Runs everything and prints it; what misses its bound.
-async fn measure(rounds: usize, time: Duration) -> Vec<String> {
+async fn measure(rounds: usize, time: Duration, only: Option<&String>) -> Vec<String> {
+    let asked = |load: &Load| {
+        *load == Load::Bare || only.is_none_or(|only| load.name().to_lowercase().contains(only))
+    };
+    let asked: Vec<Load> = Load::ALL.into_iter().filter(asked).collect();
     let loads = Loads::start().await;
     let mut missed = Vec::new();
     println!(
@@ -57,12 +62,12 @@ async fn measure(rounds: usize, time: Duration) -> Vec<String> {
         let mut taken: Vec<Vec<Round>> = Vec::new();
         for _ in 0..rounds {
             let mut row = Vec::new();
-            for load in Load::ALL {
-                row.push(loads.run(load, connections, time).await);
+            for load in &asked {
+                row.push(loads.run(*load, connections, time).await);
             }
             taken.push(row);
         }
-        for (at, load) in Load::ALL.into_iter().enumerate() {
+        for (at, load) in asked.iter().copied().enumerate() {
             let of = |value: fn(&Round) -> f64| median(taken.iter().map(|row| value(&row[at])));
             let ratio = |value: fn(&Round) -> f64| {
                 median(taken.iter().map(|row| value(&row[at]) / value(&row[0])))
@@ -89,6 +94,9 @@ async fn measure(rounds: usize, time: Duration) -> Vec<String> {
                 ));
             }
         }
+    }
+    if only.is_some() {
+        return missed;
     }
     for (what, gain) in loads.list_against_gets(rounds).await {
         println!("list of 100 keys against 100 gets at once, {what}: {gain:.1} times faster");

@@ -257,7 +257,12 @@ impl Control {
     fn revise(self: &Arc<Self>, change: impl FnOnce(&mut Snapshot)) -> u64 {
         let snapshot = {
             let mut intended = self.intended();
+            let before = intended.clone();
             change(&mut intended);
+            // What is so already is no new revision.
+            if *intended == before {
+                return before.revision;
+            }
             intended.revision += 1;
             intended.clone()
         };

@@ -139,24 +139,32 @@ struct StoreArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Speak S3, with this one bucket
-    #[arg(long, value_name = "NAME", requires_all = ["access_key", "secret_key_file"])]
+    #[arg(long, value_name = "NAME", requires_all = ["access_key", "secret_key"])]
     bucket: Option<String>,
     /// The access key of whoever may use the bucket
     #[arg(long, value_name = "KEY", requires = "bucket")]
     access_key: Option<String>,
     /// The file with the secret key
-    #[arg(long, value_name = "FILE", requires = "bucket")]
+    #[arg(long, value_name = "FILE", requires = "bucket", group = "secret_key")]
     secret_key_file: Option<PathBuf>,
+    /// The environment variable with the secret key: for containers
+    #[arg(long, value_name = "VARIABLE", requires = "bucket", group = "secret_key")]
+    secret_key_from: Option<String>,
 }
 
 impl StoreArgs {
     fn bucket(&self) -> Result<Option<Bucket>, Failure> {
-        let (Some(name), Some(access_key), Some(file)) =
-            (&self.bucket, &self.access_key, &self.secret_key_file)
-        else {
+        let (Some(name), Some(access_key)) = (&self.bucket, &self.access_key) else {
             return Ok(None);
         };
-        let secret = std::fs::read_to_string(file).map_err(|error| Failure::file(file, error))?;
+        let secret = match (&self.secret_key_file, &self.secret_key_from) {
+            (Some(file), _) => {
+                std::fs::read_to_string(file).map_err(|error| Failure::file(file, error))?
+            }
+            (None, Some(variable)) => std::env::var(variable)
+                .map_err(|error| Failure::refused(format!("{variable}: {error}")))?,
+            (None, None) => return Ok(None),
+        };
         Ok(Some(Bucket {
             name: name.clone(),
             access_key: access_key.clone(),

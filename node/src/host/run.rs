@@ -53,7 +53,8 @@ impl Setup {
         let intake = Peer::from("collector");
         let member = self.config.members.dcs.get(&self.config.dc);
         let region = member.map(|member| member.region.clone());
-        self.network.embed(intake.clone(), Listener::Intake, otlp::collector(address, region));
+        let collector = otlp::collector(address, region, 1);
+        self.network.embed(intake.clone(), Listener::Intake, collector);
         self.intakes =
             Some(Intakes { logs: intake.clone(), exceptions: intake.clone(), traces: intake });
         self

@@ -70,6 +70,18 @@ impl S3Client {
         Self { peer, access, env }
     }
 
+    /// Makes the bucket where it is not there yet.
+    ///
+    /// [`StoreError::Failed`] where the store refuses: look at the credentials.
+    pub async fn make_bucket(&self) -> Result<(), StoreError> {
+        let put = Request::put(format!("/{}", self.access.bucket)).body(Bytes::new());
+        match self.call(put, TraceContext::NONE).await?.status() {
+            // There is one already, of whoever asks.
+            StatusCode::OK | StatusCode::CONFLICT => Ok(()),
+            _ => Err(StoreError::Failed),
+        }
+    }
+
     /// The path of an object. Every byte of its name is encoded but slashes between its parts: what a key has of slashes and
     /// dots must not be taken for a path.
     pub(super) fn path(&self, object: &str) -> String {

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use kv_node::env::{Listener, Timestamp};
 use kv_node::ids::{BuildId, Dc, Namespace, NamespaceClass, Peer, Region};
 use kv_node::safeguards::Build;
+use kv_node::storage::S3Access;
+use kv_store::s3::Credentials;
 use serde::Serialize;
 
 use super::links::{Ports, Side};
@@ -42,6 +44,26 @@ struct MemberTable<'a> {
 #[derive(Serialize)]
 struct StoreTable<'a> {
     peer: &'a Peer,
+    #[serde(flatten)]
+    speaks: Option<OverS3<'a>>,
+}
+
+/// What a node has to know of a store that speaks S3.
+#[derive(Clone, Copy, Serialize)]
+struct OverS3<'a> {
+    protocol: &'a str,
+    bucket: &'a str,
+    access_key: &'a str,
+    secret_key: &'a str,
+    region: &'a str,
+}
+
+impl<'a> OverS3<'a> {
+    fn of(access: &'a S3Access) -> Self {
+        let Credentials { key, secret, region } = &access.credentials;
+        let bucket = &access.bucket;
+        Self { protocol: "s3", bucket, access_key: key, secret_key: secret, region }
+    }
 }
 
 #[derive(Serialize)]
@@ -49,6 +71,7 @@ struct Intakes<'a> {
     logs: &'a str,
     exceptions: &'a str,
     traces: &'a str,
+    speak: &'a str,
 }
 
 #[derive(Serialize)]
@@ -109,21 +132,9 @@ pub(super) fn text(
     stage: &Stage,
     dc: &Dc,
     (ports, side): (&Ports, Side),
-    replay: Replay,
+    (replay, access): (Replay, Option<&S3Access>),
 ) -> Result<String, toml::ser::Error> {
     let (topology, build) = (&stage.spec.topology, stage.spec.build_of(dc));
-    let mut peers: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
-    for ((peer, listener), port) in ports {
-        let listener = match listener {
-            Listener::Tier => "tier",
-            Listener::Store => "store",
-            Listener::Control => "control",
-            Listener::Intake => "intake",
-            // Nodes do not call these.
-            Listener::Rest | Listener::Admin | Listener::Binding => continue,
-        };
-        peers.entry(peer.as_str()).or_default().insert(listener, side.address(*port));
-    }
     let listen = [("rest", REST_PORT), ("tier", TIER_PORT), ("admin", ADMIN_PORT)];
     let share = Share { build: &build.id, weight: 1 };
     let members = &stage.members;
@@ -145,9 +156,18 @@ pub(super) fn text(
             })
             .collect(),
         origins: &members.origins,
-        peers,
-        stores: topology.stores.keys().map(|peer| StoreTable { peer }).collect(),
-        intakes: Intakes { logs: intake::LOGS, exceptions: intake::REPORTS, traces: intake::LOGS },
+        peers: peers(ports, side),
+        stores: topology
+            .stores
+            .keys()
+            .map(|peer| StoreTable { peer, speaks: access.map(OverS3::of) })
+            .collect(),
+        intakes: Intakes {
+            logs: intake::LOGS,
+            exceptions: intake::REPORTS,
+            traces: intake::LOGS,
+            speak: "otlp",
+        },
         keys: Keys {
             secret: hex(SECRET),
             sealing: SEALING_KEYS
@@ -176,6 +196,23 @@ pub(super) fn text(
         replay,
     };
     toml::to_string(&file)
+}
+
+/// Whom a node calls, and where.
+fn peers(ports: &Ports, side: Side) -> BTreeMap<&str, BTreeMap<&'static str, String>> {
+    let mut peers: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
+    for ((peer, listener), port) in ports {
+        let listener = match listener {
+            Listener::Tier => "tier",
+            Listener::Store => "store",
+            Listener::Control => "control",
+            Listener::Intake => "intake",
+            // Nodes do not call these.
+            Listener::Rest | Listener::Admin | Listener::Binding => continue,
+        };
+        peers.entry(peer.as_str()).or_default().insert(listener, side.address(*port));
+    }
+    peers
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,7 +1,8 @@
 //! The Docker engine: networks and containers that carry a run's labels, and the removal of those that nobody owns any more.
 //!
 //! What a lab makes can outlive the lab, if the lab is killed. So each network and container says whose it is: the process, by
-//! its number and the moment at which it began, and the host it runs on. [`sweep`] removes what belongs to no living process.
+//! its number and the moment at which it began, and the host it runs on; and when nobody needs it any more. [`sweep`] removes
+//! what belongs to no living process or is past that moment.
 
 #![expect(
     clippy::disallowed_types,
@@ -25,13 +26,17 @@ use bollard::query_parameters::{
     RemoveContainerOptionsBuilder, StartContainerOptions,
 };
 use futures_util::{Stream, StreamExt};
+use kv_node::env::Timestamp;
 
 use super::super::LabError;
 use super::owner::Owner;
+use super::wall;
 
 /// The label with a run's name.
 const RUN: &str = "relapse.run";
-/// The labels that say whose something is.
+/// The label with the second since 1970 after which nobody needs it any more. An owner on another machine cannot be asked.
+const DEADLINE: &str = "relapse.deadline";
+/// The label that says whose something is.
 const OWNER: &str = "relapse.owner";
 /// The user and group of every container.
 const USER: &str = "65532:65532";
@@ -48,6 +53,8 @@ pub(super) struct Engine {
     docker: Docker,
     run: String,
     owner: Owner,
+    /// In seconds since 1970.
+    deadline_s: u64,
 }
 
 /// A network of a run.
@@ -98,15 +105,17 @@ pub struct Swept {
 
 impl Engine {
     /// Connects to the engine that `DOCKER_HOST` names, or to the local one.
-    pub(super) async fn connect(run: &str) -> Result<Self, LabError> {
-        let docker = connect().await?;
-        Ok(Self { docker, run: run.to_owned(), owner: Owner::this_process() })
+    /// What it makes is abandoned at its deadline, whoever owns it.
+    pub(super) async fn connect(run: &str, deadline: Timestamp) -> Result<Self, LabError> {
+        let (docker, owner) = (connect().await?, Owner::this_process());
+        Ok(Self { docker, run: run.to_owned(), owner, deadline_s: deadline.unix_s() })
     }
 
     fn labels(&self) -> HashMap<String, String> {
         HashMap::from([
             (RUN.to_owned(), self.run.clone()),
             (OWNER.to_owned(), self.owner.to_string()),
+            (DEADLINE.to_owned(), self.deadline_s.to_string()),
         ])
     }
 
@@ -316,12 +325,14 @@ async fn connect() -> Result<Docker, LabError> {
     docker.negotiate_version().await.map_err(|error| none(&error))
 }
 
-/// Removes whatever belongs to no living process; with `all` also what does.
+/// Removes whatever belongs to no living process or is past its deadline; with `all` also what is neither.
 pub(super) async fn sweep(all: bool) -> Result<Swept, LabError> {
     let docker = connect().await?;
+    let now_s = wall().unix_s();
     let abandoned = |labels: &HashMap<String, String>| {
         let gone = |owner: &String| owner.parse().is_ok_and(|owner: Owner| owner.is_gone());
-        all || labels.get(OWNER).is_some_and(gone)
+        let past = |at_s: &String| at_s.parse().is_ok_and(|at_s: u64| at_s < now_s);
+        all || labels.get(OWNER).is_some_and(gone) || labels.get(DEADLINE).is_some_and(past)
     };
     let mut swept = Swept::default();
     loop {

@@ -36,7 +36,7 @@ pub use self::engine::Swept;
 use self::engine::{ContainerId, Ended, Engine, Network, Plan};
 use self::links::{Ports, Side};
 pub(super) use self::remote::Remote;
-use self::stores::Stores;
+use self::stores::{Kind, Stores};
 use self::watch::{Lives, Stood, Trouble, watch_ends};
 use super::doors::{LabClock, TaskSet};
 use super::wire::Service;
@@ -49,21 +49,20 @@ use crate::spec::time::IncidentTime;
 const REST_PORT: u16 = 8787;
 const TIER_PORT: u16 = 8790;
 const ADMIN_PORT: u16 = 8789;
-const STORE_PORT: u16 = 9000;
 /// The environment variable with a node's configuration.
 const CONFIG: &str = "KV_NODE_CONFIG";
 /// A node's memory in MiB, where no other is named: two caches, and what 50 requests a second ten times as fast take.
 const NODE_MIB: i64 = 256;
 /// The environment variable that names another.
 const NODE_MIB_VARIABLE: &str = "RELAPSE_NODE_MEMORY_MB";
-/// A store's memory: every key of a slice, several times over.
-const STORE_BYTES: i64 = 512 << 20;
 /// A Prometheus' memory, its data in it.
 const PROMETHEUS_BYTES: i64 = 768 << 20;
 /// The incident begins so long after nodes are first told to start.
 const BEGINS_AFTER: Duration = Duration::from_secs(10);
 /// Half of what a call to a store may take: who gets no time for longer makes others wait as a fault would.
 const STOOD_MAX: Duration = Duration::from_secs(1);
+/// So much longer than its part of the incident no lab lasts: images, starts, and what is under way at the end.
+const SPARE: Duration = Duration::from_mins(30);
 /// How often a container is asked whether it is ready.
 const READY_EVERY: Duration = Duration::from_millis(50);
 
@@ -123,7 +122,8 @@ impl Hosts for InContainers {
 
     async fn set_up(&mut self, spec: &Spec) -> Result<LabClock, LabError> {
         engine::sweep(false).await?;
-        let engine = Engine::connect(&self.run).await?;
+        let lasts = spec.end.since(spec.start) / spec.speed.unwrap_or(1);
+        let engine = Engine::connect(&self.run, wall().after(lasts + SPARE)).await?;
         let network = engine.network("wire").await?;
         let side = Side::of(network.gateway).await;
         let (tasks, trouble) = (Arc::new(TaskSet::default()), Arc::new(Trouble::default()));
@@ -143,26 +143,14 @@ impl Hosts for InContainers {
     }
 
     async fn start_stores(&mut self, stage: &Stage) -> Result<(), LabError> {
-        let image = self.image.clone();
+        let kind = Kind::of(stage.spec.stores, &self.image)?;
         let up = self.up()?;
         for peer in stage.spec.topology.stores.keys() {
-            let plan = Plan {
-                name: peer.as_str(),
-                image: &image,
-                command: ["store", "--listen", &format!("0.0.0.0:{STORE_PORT}")]
-                    .map(str::to_owned)
-                    .into(),
-                environment: Vec::new(),
-                ports: &[STORE_PORT],
-                memory_bytes: STORE_BYTES,
-                mounts: Vec::new(),
-                scratch: None,
-            };
-            up.create(stage, peer, &plan).await?;
+            up.create(stage, peer, &kind.plan(peer.as_str())).await?;
         }
         let stores: Vec<Peer> = stage.spec.topology.stores.keys().cloned().collect();
         for peer in &stores {
-            up.start(peer, &[(STORE_PORT, Listener::Store)]).await?;
+            up.start(peer, &[(kind.port, Listener::Store)]).await?;
         }
         for peer in &stores {
             up.until_ready(peer, Listener::Store, "/", |_| true).await?;
@@ -171,7 +159,7 @@ impl Hosts for InContainers {
             let remote = up.containers[&peer].remote.clone();
             (peer, remote)
         });
-        let stores = Stores::new(stage, remotes.collect());
+        let stores = Stores::new(stage, &kind, remotes.collect());
         stores.lay(stage).await?;
         up.stores = Some(stores);
         Ok(())
@@ -179,8 +167,13 @@ impl Hosts for InContainers {
 
     async fn start_nodes(&mut self, stage: &Stage) -> Result<(), LabError> {
         let (image, folder) = (self.image.clone(), self.folder.join("prometheus"));
-        let memory = std::env::var(NODE_MIB_VARIABLE).ok().and_then(|mib| mib.parse().ok());
-        let memory = memory.unwrap_or(NODE_MIB);
+        let kind = Kind::of(stage.spec.stores, &image)?;
+        let memory = match std::env::var(NODE_MIB_VARIABLE) {
+            Ok(mib) => mib.parse().map_err(|_| {
+                LabError::Engine(format!("{NODE_MIB_VARIABLE}: \"{mib}\" is no number of MiB"))
+            })?,
+            Err(_) => NODE_MIB,
+        };
         let up = self.up()?;
         let replay = Replay {
             wall_us: wall().after(BEGINS_AFTER),
@@ -191,7 +184,7 @@ impl Hosts for InContainers {
         up.tasks.run(up.stood.clone().watch());
         for dc in stage.spec.topology.dcs.keys() {
             let ports = up.open_links(stage, dc).await?;
-            let text = config::text(stage, dc, (&ports, up.side), replay)
+            let text = config::text(stage, dc, (&ports, up.side), (replay, kind.access.as_ref()))
                 .map_err(|error| LabError::Host(dc.to_string(), error.to_string()))?;
             let plan = Plan {
                 name: dc.as_str(),

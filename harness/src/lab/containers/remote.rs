@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::{Authority, Scheme};
@@ -22,24 +23,54 @@ pub(in crate::lab) struct Remote {
     client: Client<HttpConnector, Full<Bytes>>,
     /// A container that is started again is published elsewhere.
     addresses: Mutex<BTreeMap<Listener, Authority>>,
+    /// How long a call may take; without it as long as it takes.
+    patience: Option<Duration>,
 }
 
 impl Remote {
-    pub(super) fn new() -> Arc<Self> {
+    pub(in crate::lab) fn new() -> Arc<Self> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Arc::new(Self { client, addresses: Mutex::default() })
+        Arc::new(Self { client, addresses: Mutex::default(), patience: None })
+    }
+
+    /// A client whose calls end after a time, answered or not.
+    pub(in crate::lab) fn patient(patience: Duration) -> Arc<Self> {
+        let mut remote = Self::new();
+        if let Some(remote) = Arc::get_mut(&mut remote) {
+            remote.patience = Some(patience);
+        }
+        remote
     }
 
     pub(super) fn publish(&self, listener: Listener, address: SocketAddr) {
-        if let Ok(authority) = address.to_string().parse() {
+        self.publish_at(listener, &address.to_string());
+    }
+
+    /// The same, where it is known by a name: `host:port`.
+    pub(in crate::lab) fn publish_at(&self, listener: Listener, host: &str) {
+        if let Ok(authority) = host.parse() {
             lock(&self.addresses).insert(listener, authority);
         }
     }
 
     /// Sends a request and waits for all of the answer.
     pub(in crate::lab) async fn call(
+        &self,
+        listener: Listener,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, NetworkError> {
+        let call = self.call_now(listener, request);
+        match self.patience {
+            None => call.await,
+            Some(patience) => {
+                tokio::time::timeout(patience, call).await.unwrap_or(Err(NetworkError::Reset))
+            }
+        }
+    }
+
+    async fn call_now(
         &self,
         listener: Listener,
         request: Request<Bytes>,

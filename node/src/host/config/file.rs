@@ -66,7 +66,7 @@ pub(super) struct Listen {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MemberTable {
-    region: Region,
+    pub(super) region: Region,
     #[serde(default)]
     regional_weight: u32,
     #[serde(default)]
@@ -119,6 +119,20 @@ pub(super) struct IntakeTable {
     pub(super) logs: Spanned<String>,
     pub(super) exceptions: Spanned<String>,
     pub(super) traces: Spanned<String>,
+    /// What they are spoken to in.
+    #[serde(default)]
+    pub(super) speak: IntakesSpeak,
+}
+
+/// A protocol of intakes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum IntakesSpeak {
+    /// Records of ours, one a line.
+    #[default]
+    Lines,
+    /// OTLP in JSON over HTTP, as OpenTelemetry's collectors take it.
+    Otlp,
 }
 
 /// What nobody else may know.

@@ -26,13 +26,14 @@ use kv_node::safeguards::Build;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
-use self::file::{File, Listen, NamespaceTable, PeerTable, Share, Store};
+use self::file::{File, IntakesSpeak, Listen, NamespaceTable, PeerTable, Share, Store};
 use self::problem::{at, did_you_mean, of_toml};
 use super::chance::OsChance;
 use super::exit::Failure;
 use super::network::HyperNetwork;
 use super::run::{Intakes, Setup};
 use super::sink::Told;
+use super::{Service, otlp};
 
 /// The class of namespaces of which nothing else is said.
 const CLASS: &str = "customer";
@@ -118,6 +119,12 @@ impl Source {
         let chance = OsChance::new()
             .map_err(|error| Failure::failed(format!("the system has no entropy: {error}")))?;
         let file = self.file;
+        let speed = file.replay.map_or(1, |replay| replay.speed.get());
+        let collectors = collectors(&file);
+        let mut network = network(file.peers, speed);
+        for (intake, service) in collectors {
+            network.embed(intake, Listener::Intake, service);
+        }
         Ok(Setup {
             config: NodeConfig {
                 dc: file.data_center.into_inner(),
@@ -142,7 +149,7 @@ impl Source {
                     enrolled: file.initial.enrolled,
                 },
             },
-            network: network(file.peers, file.replay.map_or(1, |replay| replay.speed.get())),
+            network,
             chance,
             intakes,
             stores: Vec::new(),
@@ -260,6 +267,20 @@ fn namespaces(tables: Vec<NamespaceTable>) -> Namespaces {
         (table.id, about)
     };
     tables.into_iter().map(namespace).collect()
+}
+
+/// Intakes that are spoken to in OTLP, each behind what makes it of our records.
+fn collectors(file: &File) -> Vec<(Peer, Service)> {
+    if file.intakes.as_ref().is_none_or(|table| table.speak != IntakesSpeak::Otlp) {
+        return Vec::new();
+    }
+    let region = file.members.get(file.data_center.get_ref()).map(|member| member.region.clone());
+    let speed = file.replay.map_or(1, |replay| replay.speed.get());
+    let collector = |(name, peer): (&String, &PeerTable)| {
+        let address = &peer.intake.as_ref()?.0;
+        Some((Peer::from(name.as_str()), otlp::collector(address, region.clone(), speed)))
+    };
+    file.peers.iter().filter_map(collector).collect()
 }
 
 fn network(peers: BTreeMap<String, PeerTable>, speed: u32) -> HyperNetwork {
