@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often whoever sends traffic is told what came of it.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// So many keys are written at a time before the first customer comes.
-const WRITES: usize = 16;
+const WRITES: usize = 8;
 /// Whoever does not take a key yet is not asked again at once.
 const LAY_AGAIN: Duration = Duration::from_millis(200);
 /// A request takes no longer, whoever waits for it: a data center that stands still keeps no sockets.

@@ -146,15 +146,20 @@ fn heal_service(
         tell(format!("{dc} returns from maintenance: {}", change(services, &["return", &dc])?));
     }
     // What is so already is no new revision.
-    let mut last = change(services, &["new-backend", "on"])?;
+    let before = status::revision(services)?;
+    change(services, &["new-backend", "on"])?;
     for dc in topology.dcs.keys() {
-        last = change(services, &["new-backend", "on", "--in", dc.as_str()])?;
+        change(services, &["new-backend", "on", "--in", dc.as_str()])?;
     }
     for about in &topology.namespaces {
         let out: &[&str] = if about.enrolled { &[] } else { &["--out"] };
-        last = change(services, &[&["enroll", about.id.as_str()], out].concat())?;
+        change(services, &[&["enroll", about.id.as_str()], out].concat())?;
     }
-    tell(format!("new backend as the topology says: {last}"));
+    if status::revision(services)? != before {
+        tell(
+            "the new backend is on again, for the namespaces that the topology enrolls".to_owned(),
+        );
+    }
     Ok(())
 }
 

@@ -114,11 +114,12 @@ fn write(recording: &Recording, folder: &Path) -> Result<u64, LiveError> {
 fn backfill(services: &Services, folder: &Path, file: &str) -> Result<(), LiveError> {
     let Service { container, image, .. } = services.get("prometheus")?;
     let mount = format!("{}:/recording:ro", folder.display());
-    let run = ["run", "--rm", "--network", "none", "--volumes-from", container, "--volume", &mount];
+    let run = ["run", "--rm", "--network", "none", "--tmpfs", "/tmp:mode=1777"];
+    let volumes = ["--volumes-from", container, "--volume", &mount];
     let tool =
         ["--entrypoint", "/bin/promtool", image, "tsdb", "create-blocks-from", "openmetrics"];
     let input = format!("/recording/{file}");
-    docker(&[&run[..], &tool, &["--quiet", &input, "/prometheus"]].concat()).map(|_| ())
+    docker(&[&run[..], &volumes, &tool, &["--quiet", &input, "/prometheus"]].concat()).map(|_| ())
 }
 
 fn seconds(ms: i64) -> String {

@@ -66,14 +66,25 @@ pub fn cut_links(services: &Services) -> Result<Vec<String>, LiveError> {
 
 /// The data centers that the control plane holds out of service.
 pub fn out_of_service(services: &Services) -> Result<Vec<String>, LiveError> {
-    let told = Door::of(services, "control", 8789)?.get("/metrics")?;
-    let told = String::from_utf8_lossy(&told);
+    let told = control_metrics(services)?;
     let out = |line: &str| {
         let rest = line.strip_prefix("control_member_serving{dc=\"")?;
         let (dc, value) = rest.split_once("\"}")?;
         (value.trim() == "0").then(|| dc.to_owned())
     };
     Ok(told.lines().filter_map(out).collect())
+}
+
+/// The control plane's revision, as it tells it; nothing where it tells none.
+pub(super) fn revision(services: &Services) -> Result<String, LiveError> {
+    let told = control_metrics(services)?;
+    let revision = told.lines().find_map(|line| line.strip_prefix("control_config_revision "));
+    Ok(revision.unwrap_or_default().to_owned())
+}
+
+fn control_metrics(services: &Services) -> Result<String, LiveError> {
+    let told = Door::of(services, "control", 8789)?.get("/metrics")?;
+    Ok(String::from_utf8_lossy(&told).into_owned())
 }
 
 /// The alerts of the lab's Prometheus that are pending or fire, sorted.

@@ -30,6 +30,9 @@ pub(super) const IDLE_PER_PEER_MAX: usize = 64;
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
 /// An answer of a peer: a value as sealed, or a page of a list.
 pub(super) const PEER_ANSWER_BYTES_MAX: usize = 32 * MIB;
+/// Threads that read and write a store's files. A write waits in one for its batch to reach the disk, and a thread keeps some two MiB
+/// for what it may need next: a burst of writes must not take all memory.
+pub(super) const FILE_THREADS_MAX: usize = 32;
 /// Lines that wait for stderr; what comes on top of them is lost and counted.
 pub(super) const CONSOLE_LINES_MAX: usize = 1_024;
 /// How long work beside requests may take to finish when the node ends, such as the second of two stores.

@@ -22,7 +22,7 @@ use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
 use super::chance::OsChance;
 use super::clock::{OsClock, Replay, ReplayClock};
 use super::exit::{DONE, Failure, INTERRUPTED};
-use super::limits::{BESIDE, ServerLimits};
+use super::limits::{BESIDE, FILE_THREADS_MAX, ServerLimits};
 use super::network::HyperNetwork;
 use super::otlp;
 use super::server::{Server, bind};
@@ -79,6 +79,7 @@ pub(super) fn on_runtime(
     raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(FILE_THREADS_MAX)
         .build()
         .map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?;
     let ended = runtime.block_on(command);
