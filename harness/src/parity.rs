@@ -1,10 +1,13 @@
 //! Whether two labs tell the same of the same scenario: verdicts, which alerts fired, and when.
 //!
 //! Chance of its own each lab has, and containers have the machine's besides. So figures may differ within their bounds;
-//! what on-call would have seen may not.
+//! what on-call would have seen may not, as far as it does not hang on chance: the first lab replays the scenario with several seeds, and an
+//! alert that fires with some of them and not with others tells nothing about the second lab.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use promql::rules::{Rule, RuleFile};
 
 use crate::alerts::INTERVAL_MS;
 use crate::judge::Judgement;
@@ -46,56 +49,124 @@ pub struct Alert {
     pub name: String,
     /// The last thing that was done before, and when.
     pub after: IncidentTime,
-    /// When it fired in the first lab and in the second.
-    pub fired: [Option<IncidentTime>; 2],
-    /// How far apart the two may be.
+    /// When it fired in the first lab, with each seed.
+    pub first: Vec<Option<IncidentTime>>,
+    /// When it fired in the second.
+    pub second: Option<IncidentTime>,
+    /// How far the second may be from the earliest and the latest of the first.
     pub allowed: Duration,
 }
 
+/// What is to be said of an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Both labs tell the same.
+    Same,
+    /// They do not.
+    Different,
+    /// In the first lab it fires with some seeds only.
+    Chance,
+}
+
 impl Alert {
-    /// How long it took in each lab.
-    pub fn took(&self) -> [Option<Duration>; 2] {
-        self.fired.map(|fired| fired.map(|fired| fired.since(self.after)))
+    /// How long it took in the first lab: with the seed where it took least, and where it took longest.
+    pub fn first_took(&self) -> Option<[Duration; 2]> {
+        let fired = || self.first.iter().flatten();
+        let (min, max) = (fired().min()?, fired().max()?);
+        Some([min, max].map(|at| at.since(self.after)))
+    }
+
+    /// How long it took in the second.
+    pub fn second_took(&self) -> Option<Duration> {
+        self.second.map(|at| at.since(self.after))
+    }
+
+    /// With how many seeds it fired in the first lab.
+    pub fn fired(&self) -> usize {
+        self.first.iter().flatten().count()
     }
 
     /// Whether it fired in both labs, near enough to each other.
-    pub fn same(&self) -> bool {
-        match self.fired {
-            [Some(a), Some(b)] => a.since(b).max(b.since(a)) <= self.allowed,
-            [a, b] => a == b,
+    pub fn told(&self) -> Told {
+        let fired = self.fired();
+        if fired > 0 && fired < self.first.len() {
+            return Told::Chance;
         }
+        let same = match (self.first.iter().flatten().min(), self.first.iter().flatten().max()) {
+            (Some(min), Some(max)) => self
+                .second
+                .is_some_and(|at| at.after(self.allowed) >= *min && at <= max.after(self.allowed)),
+            _ => self.second.is_none(),
+        };
+        if same { Told::Same } else { Told::Different }
     }
 }
 
 impl Parity {
-    /// Compares what two labs made of a scenario.
-    pub fn of(scenario: &Scenario, sides: [Side<'_>; 2]) -> Self {
+    /// Compares what two labs made of a scenario, where the first has also replayed it with other seeds.
+    pub fn of(scenario: &Scenario, sides: [Side<'_>; 2], others: &[Recording]) -> Self {
         let [one, other] = sides;
         let pairs = one.judgement.expectations.iter().zip(&other.judgement.expectations);
         let expectations = pairs
             .enumerate()
             .map(|(at, (a, b))| Compared { at, same: a.verdict == b.verdict })
             .collect();
-        let mut alerts: BTreeMap<String, [Option<IncidentTime>; 2]> = BTreeMap::new();
-        for (at, side) in sides.iter().enumerate() {
-            for row in fired(side.recording, scenario) {
-                alerts.entry(name(row)).or_default()[at].get_or_insert(row.at);
-            }
-        }
-        let alert = |(name, fired): (String, [Option<IncidentTime>; 2])| {
-            let first = fired.iter().flatten().min().copied().unwrap_or(scenario.spec.start);
-            let after = last_before(&scenario.spec.timeline, first).unwrap_or(scenario.spec.start);
-            let allowed = Duration::from_millis(INTERVAL_MS).max(first.since(after) / 10);
-            Alert { name, after, fired, allowed }
+        let first: Vec<_> = std::iter::once(one.recording)
+            .chain(others)
+            .map(|recording| first_fired(recording, scenario))
+            .collect();
+        let second = first_fired(other.recording, scenario);
+        let names: BTreeSet<&String> =
+            first.iter().flat_map(BTreeMap::keys).chain(second.keys()).collect();
+        let intervals = intervals(scenario);
+        let alert = |name: &String| {
+            let first: Vec<Option<IncidentTime>> =
+                first.iter().map(|fired| fired.get(name).copied()).collect();
+            let second = second.get(name).copied();
+            let earliest = first.iter().flatten().chain(&second).min();
+            let earliest = earliest.copied().unwrap_or(scenario.spec.start);
+            let after =
+                last_before(&scenario.spec.timeline, earliest).unwrap_or(scenario.spec.start);
+            let rule = name.split(' ').next().unwrap_or_default();
+            let interval =
+                intervals.get(rule).copied().unwrap_or(Duration::from_millis(INTERVAL_MS));
+            let allowed = interval.max(earliest.since(after) / 10);
+            Alert { name: name.clone(), after, first, second, allowed }
         };
-        Self { expectations, alerts: alerts.into_iter().map(alert).collect() }
+        Self { expectations, alerts: names.into_iter().map(alert).collect() }
     }
 
     /// Whether they tell the same.
     pub fn holds(&self) -> bool {
         self.expectations.iter().all(|compared| compared.same)
-            && self.alerts.iter().all(Alert::same)
+            && self.alerts.iter().all(|alert| alert.told() != Told::Different)
     }
+}
+
+/// How far apart evaluations are, of each alert.
+fn intervals(scenario: &Scenario) -> BTreeMap<String, Duration> {
+    let mut intervals = BTreeMap::new();
+    for rules in &scenario.spec.rules {
+        let Ok(file) = RuleFile::parse(&rules.file, &rules.text) else { continue };
+        for group in file.groups {
+            let ms = group.interval_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(INTERVAL_MS);
+            for rule in group.rules {
+                if let Rule::Alert(alert) = rule {
+                    intervals.insert(alert.name, Duration::from_millis(ms));
+                }
+            }
+        }
+    }
+    intervals
+}
+
+/// When each alert fired first, by its name and labels.
+fn first_fired(recording: &Recording, scenario: &Scenario) -> BTreeMap<String, IncidentTime> {
+    let mut first = BTreeMap::new();
+    for row in fired(recording, scenario) {
+        first.entry(name(row)).or_insert(row.at);
+    }
+    first
 }
 
 fn fired<'a>(recording: &'a Recording, scenario: &Scenario) -> impl Iterator<Item = &'a AlertRow> {
@@ -117,25 +188,40 @@ fn last_before(timeline: &[Planned], at: IncidentTime) -> Option<IncidentTime> {
 mod tests {
     use super::*;
 
-    fn alert(fired_s: [Option<u64>; 2]) -> Alert {
+    fn alert(first_s: &[Option<u64>], second_s: Option<u64>) -> Alert {
         let at = |s: u64| IncidentTime::from_unix_s(1_000 + s);
-        let fired = fired_s.map(|s| s.map(at));
-        let took = fired.iter().flatten().min().map_or(Duration::ZERO, |first| first.since(at(0)));
+        let first: Vec<_> = first_s.iter().map(|s| s.map(at)).collect();
+        let earliest = first.iter().flatten().min().copied();
+        let took = earliest.map_or(Duration::ZERO, |first| first.since(at(0)));
         let allowed = Duration::from_millis(INTERVAL_MS).max(took / 10);
-        Alert { name: String::new(), after: at(0), fired, allowed }
+        Alert { name: String::new(), after: at(0), first, second: second_s.map(at), allowed }
     }
 
     #[test]
     fn one_interval_apart_is_near_enough_and_so_is_a_tenth_of_a_long_time() {
-        assert!(alert([Some(60), Some(75)]).same());
-        assert!(!alert([Some(60), Some(76)]).same());
-        assert!(!alert([Some(76), Some(60)]).same());
-        assert!(alert([Some(600), Some(660)]).same());
+        assert_eq!(alert(&[Some(60)], Some(75)).told(), Told::Same);
+        assert_eq!(alert(&[Some(60)], Some(76)).told(), Told::Different);
+        assert_eq!(alert(&[Some(76)], Some(60)).told(), Told::Different);
+        assert_eq!(alert(&[Some(600)], Some(660)).told(), Told::Same);
+    }
+
+    #[test]
+    fn what_lies_between_two_seeds_of_one_lab_is_no_difference_to_the_other() {
+        assert_eq!(alert(&[Some(60), Some(120)], Some(90)).told(), Told::Same);
+        assert_eq!(alert(&[Some(60), Some(120)], Some(135)).told(), Told::Same);
+        assert_eq!(alert(&[Some(60), Some(120)], Some(136)).told(), Told::Different);
+        assert_eq!(alert(&[Some(60), Some(120)], Some(44)).told(), Told::Different);
     }
 
     #[test]
     fn an_alert_that_fires_in_one_lab_only_is_a_difference() {
-        assert!(!alert([Some(60), None]).same());
-        assert!(!alert([None, Some(60)]).same());
+        assert_eq!(alert(&[Some(60), Some(60)], None).told(), Told::Different);
+        assert_eq!(alert(&[None, None], Some(60)).told(), Told::Different);
+    }
+
+    #[test]
+    fn an_alert_that_fires_with_some_seeds_tells_nothing() {
+        assert_eq!(alert(&[Some(60), None], None).told(), Told::Chance);
+        assert_eq!(alert(&[Some(60), None], Some(600)).told(), Told::Chance);
     }
 }

@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::judge::{Judge, Verdict};
 use crate::lab::Kind;
 use crate::parity::{Parity, Side};
-use crate::recording::Recording;
+use crate::recording::{Recording, RecordingError};
 use crate::report::{self, Watcher};
 use crate::runs::{self, Plan, Run, Store};
 use crate::spec::Scenario;
@@ -21,6 +21,9 @@ pub(super) struct Compare {
     /// All chance that labs have of their own comes from it
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// With how many seeds the simulated lab replays it: an alert that does not fire with all of them hangs on chance
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
+    seeds: u64,
 }
 
 pub(super) fn parity(root: &Path, args: &Compare) -> Exit {
@@ -44,8 +47,10 @@ pub(super) fn parity(root: &Path, args: &Compare) -> Exit {
         args.seed
     ));
     let store = Store::of(root);
-    let of = |lab| runs::distinct(&slices, lab, args.seed, &binary);
-    let runs: Vec<Run> = [of(Kind::Simulated), of(Kind::Containers)].concat();
+    let of = |lab, seed| runs::distinct(&slices, lab, seed, &binary);
+    let simulated = (0..args.seeds).map(|at| of(Kind::Simulated, args.seed.wrapping_add(at)));
+    let runs: Vec<Run> =
+        simulated.chain([of(Kind::Containers, args.seed)]).collect::<Vec<_>>().concat();
     let mut watcher = Watcher::new(&runs);
     let plan = Plan { runs: &runs, jobs: 1, again: false, store: &store };
     let mut exit = runs::execute(&plan, |event| watcher.event(event));
@@ -64,21 +69,23 @@ pub(super) fn parity(root: &Path, args: &Compare) -> Exit {
 }
 
 fn compare(store: &Store, (at, scenario): (usize, &Scenario), runs: &[Run]) -> Exit {
-    let read = |lab| {
-        let run = runs.iter().find(|run| run.lab == lab && run.scenarios.contains(&at));
-        let folder = run.map(|run| store.run(&run.hash).join("recording"));
-        Recording::read(&folder.unwrap_or_default())
+    let read = |lab| -> Result<Vec<Recording>, RecordingError> {
+        let runs = runs.iter().filter(|run| run.lab == lab && run.scenarios.contains(&at));
+        runs.map(|run| Recording::read(&store.run(&run.hash).join("recording"))).collect()
     };
-    let [one, other] = match (read(Kind::Simulated), read(Kind::Containers)) {
-        (Ok(one), Ok(other)) => [one, other],
+    let (simulated, contained) = match (read(Kind::Simulated), read(Kind::Containers)) {
+        (Ok(simulated), Ok(contained)) => (simulated, contained),
         (Err(error), _) | (_, Err(error)) => {
             return complain(&error.to_string(), Exit::Environment);
         }
     };
-    let judgements = [&one, &other].map(|recording| Judge::new(recording).scenario(scenario));
-    let sides = [(&judgements[0], &one), (&judgements[1], &other)]
+    let (Some((one, others)), [other]) = (simulated.split_first(), &contained[..]) else {
+        return complain("a run is missing", Exit::Environment);
+    };
+    let judgements = [one, other].map(|recording| Judge::new(recording).scenario(scenario));
+    let sides = [(&judgements[0], one), (&judgements[1], other)]
         .map(|(judgement, recording)| Side { judgement, recording });
-    let parity = Parity::of(scenario, sides);
+    let parity = Parity::of(scenario, sides, others);
     out(&report::parity(scenario, [&judgements[0], &judgements[1]], &parity));
     let verdicts = judgements.each_ref().map(|judgement| judgement.verdict);
     match verdicts {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::text::{columns, replayed, word};
 use crate::judge::Judgement;
-use crate::parity::Parity;
+use crate::parity::{Parity, Told};
 use crate::spec::Scenario;
 
 /// A scenario in both labs: what is told alike, and what is not.
@@ -40,12 +40,23 @@ pub fn parity(scenario: &Scenario, judgements: [&Judgement; 2], parity: &Parity)
         }
     }
     out.push('\n');
-    let heads = ["alert", "simulated after", "containers after", "may differ by", ""];
+    let seeds = parity.alerts.first().map_or(0, |alert| alert.first.len());
+    let simulated = format!("simulated after, {seeds} seeds");
+    let heads = ["alert", &simulated, "containers after", "may differ by", ""];
     let mut rows = vec![heads.map(str::to_owned)];
     for alert in &parity.alerts {
-        let [a, b] = alert.took().map(|took| took.map_or("never".to_owned(), seconds));
-        let different = if alert.same() { "" } else { "DIFFERENT" };
-        rows.push([alert.name.clone(), a, b, seconds(alert.allowed), different.to_owned()]);
+        let first = match alert.first_took() {
+            None => "never".to_owned(),
+            Some([least, most]) if least == most => seconds(least),
+            Some([least, most]) => format!("{:.0} to {}", least.as_secs_f64(), seconds(most)),
+        };
+        let second = alert.second_took().map_or("never".to_owned(), seconds);
+        let told = match alert.told() {
+            Told::Same => String::new(),
+            Told::Different => "DIFFERENT".to_owned(),
+            Told::Chance => format!("fires with {} of {seeds} seeds", alert.fired()),
+        };
+        rows.push([alert.name.clone(), first, second, seconds(alert.allowed), told]);
     }
     if parity.alerts.is_empty() {
         out.push_str("   no alert fired in either lab\n");
