@@ -22,7 +22,7 @@ pub(super) struct Compare {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// With how many seeds the simulated lab replays it: an alert that does not fire with all of them hangs on chance
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
 }
 
