@@ -23,8 +23,9 @@ use crate::spec::time::IncidentTime;
 pub(super) const PORT: u16 = 9090;
 /// Where its configuration is within its container.
 const CONFIG: &str = "/etc/relapse";
-/// Where its data is: memory, gone with the container.
-pub(super) const DATA: &str = "/prometheus";
+/// Where its data is: memory, gone with the container. Not where images have a folder of their own: what is mounted over one
+/// belongs to whom that belongs.
+pub(super) const DATA: &str = "/data";
 /// Its image, where no other is named.
 const IMAGE: &str = "relapse/prometheus:test";
 const IMAGE_VARIABLE: &str = "RELAPSE_PROMETHEUS_IMAGE";
