@@ -8,24 +8,13 @@ use serde::Serialize;
 
 use super::LiveError;
 use crate::recording::digest;
+use crate::spec::builds::Pipelines;
 
 /// What a node's file says of builds besides all else that is in it.
 #[derive(Serialize)]
 struct OfNode<'a> {
     builds: [&'a Build; 1],
     pipelines: Pipelines<'a>,
-}
-
-#[derive(Serialize)]
-struct Pipelines<'a> {
-    gateway: [Share<'a>; 1],
-    supercache: [Share<'a>; 1],
-}
-
-#[derive(Clone, Copy, Serialize)]
-struct Share<'a> {
-    build: &'a BuildId,
-    weight: u32,
 }
 
 /// What the control plane's file says, before its first table and after its last.
@@ -45,10 +34,7 @@ pub fn environment(root: &Path, build: &Build) -> Result<Vec<(&'static str, Stri
     if *build == Build::current() {
         return Ok(Vec::new());
     }
-    let share = Share { build: &build.id, weight: 1 };
-    let of_node =
-        OfNode { builds: [build], pipelines: Pipelines { gateway: [share], supercache: [share] } };
-    let of_node = text(&of_node)?;
+    let of_node = text(&OfNode { builds: [build], pipelines: Pipelines::of(&build.id) })?;
     let before = text(&RunsBuild { build: &build.id })?;
     let after = text(&Builds { builds: [build] })?;
     // Compose looks at names alone: another build by the same name must stand elsewhere.

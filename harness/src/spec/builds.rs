@@ -4,10 +4,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kv_node::ids::BuildId;
 use kv_node::safeguards::{Build, Environment, Safeguard};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::problem::{Problem, line_of, toml_problem};
+
+/// The pipelines of a node's file where both scripts run one build alone.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Pipelines<'a> {
+    gateway: [Share<'a>; 1],
+    supercache: [Share<'a>; 1],
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Share<'a> {
+    build: &'a BuildId,
+    weight: u32,
+}
+
+impl<'a> Pipelines<'a> {
+    /// Those of a build.
+    pub fn of(build: &'a BuildId) -> Self {
+        let share = Share { build, weight: 1 };
+        Self { gateway: [share], supercache: [share] }
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

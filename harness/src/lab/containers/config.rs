@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kv_node::env::{Listener, Timestamp};
-use kv_node::ids::{BuildId, Dc, Namespace, NamespaceClass, Peer, Region};
+use kv_node::ids::{Dc, Namespace, NamespaceClass, Peer, Region};
 use kv_node::safeguards::Build;
 use kv_node::storage::S3Access;
 use kv_store::s3::Credentials;
@@ -13,6 +13,7 @@ use super::links::{Ports, Side};
 use super::{ADMIN_PORT, REST_PORT, TIER_PORT};
 use crate::lab::intake;
 use crate::lab::world::{SEALING_KEYS, SECRET, Stage};
+use crate::spec::builds::Pipelines;
 
 #[derive(Serialize)]
 struct File<'a> {
@@ -87,18 +88,6 @@ struct SealingKey {
 }
 
 #[derive(Serialize)]
-struct Pipelines<'a> {
-    gateway: [Share<'a>; 1],
-    supercache: [Share<'a>; 1],
-}
-
-#[derive(Clone, Copy, Serialize)]
-struct Share<'a> {
-    build: &'a BuildId,
-    weight: u32,
-}
-
-#[derive(Serialize)]
 struct NamespaceTable<'a> {
     id: &'a Namespace,
     class: &'a NamespaceClass,
@@ -136,7 +125,6 @@ pub(super) fn text(
 ) -> Result<String, toml::ser::Error> {
     let (topology, build) = (&stage.spec.topology, stage.spec.build_of(dc));
     let listen = [("rest", REST_PORT), ("tier", TIER_PORT), ("admin", ADMIN_PORT)];
-    let share = Share { build: &build.id, weight: 1 };
     let members = &stage.members;
     let file = File {
         data_center: dc,
@@ -176,7 +164,7 @@ pub(super) fn text(
                 .collect(),
         },
         builds: [build].into_iter().filter(|build| **build != Build::current()).collect(),
-        pipelines: Pipelines { gateway: [share], supercache: [share] },
+        pipelines: Pipelines::of(&build.id),
         namespaces: stage
             .namespaces
             .iter()
