@@ -7,9 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use promql::rules::{Rule, RuleFile};
-
-use crate::alerts::INTERVAL_MS;
+use crate::alerts::{self, INTERVAL_MS};
 use crate::judge::Judgement;
 use crate::recording::{AlertRow, AlertState, Recording};
 use crate::spec::time::IncidentTime;
@@ -118,7 +116,7 @@ impl Parity {
         let second = first_fired(other.recording, scenario);
         let names: BTreeSet<&String> =
             first.iter().flat_map(BTreeMap::keys).chain(second.keys()).collect();
-        let intervals = intervals(scenario);
+        let intervals = alerts::intervals(&scenario.spec.rules);
         let alert = |name: &String| {
             let first: Vec<Option<IncidentTime>> =
                 first.iter().map(|fired| fired.get(name).copied()).collect();
@@ -141,23 +139,6 @@ impl Parity {
         self.expectations.iter().all(|compared| compared.same)
             && self.alerts.iter().all(|alert| alert.told() != Told::Different)
     }
-}
-
-/// How far apart evaluations are, of each alert.
-fn intervals(scenario: &Scenario) -> BTreeMap<String, Duration> {
-    let mut intervals = BTreeMap::new();
-    for rules in &scenario.spec.rules {
-        let Ok(file) = RuleFile::parse(&rules.file, &rules.text) else { continue };
-        for group in file.groups {
-            let ms = group.interval_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(INTERVAL_MS);
-            for rule in group.rules {
-                if let Rule::Alert(alert) = rule {
-                    intervals.insert(alert.name, Duration::from_millis(ms));
-                }
-            }
-        }
-    }
-    intervals
 }
 
 /// When each alert fired first, by its name and labels.

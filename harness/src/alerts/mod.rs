@@ -6,6 +6,7 @@
 mod replay;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use promql::rules::{AlertSettings, Alerts, Rule, RuleFile, State, Transition};
 use promql::{Database, Labels, MetricNames, Selector, SeriesId, Settings, TimestampMs};
@@ -149,6 +150,23 @@ impl Evaluation {
             transitions: step.transitions,
         }
     }
+}
+
+/// How far apart the evaluations of each alert are, by its name.
+pub fn intervals(rules: &[RuleText]) -> BTreeMap<String, Duration> {
+    let mut intervals = BTreeMap::new();
+    for rules in rules {
+        let Ok(file) = RuleFile::parse(&rules.file, &rules.text) else { continue };
+        for group in file.groups {
+            let ms = group.interval_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(INTERVAL_MS);
+            for rule in group.rules {
+                if let Rule::Alert(alert) = rule {
+                    intervals.insert(alert.name, Duration::from_millis(ms));
+                }
+            }
+        }
+    }
+    intervals
 }
 
 /// The metrics that rules write.

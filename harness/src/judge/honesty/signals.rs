@@ -163,15 +163,16 @@ pub(super) fn alerts(recording: &Recording) -> Vec<String> {
     wrong
 }
 
-/// Where a real Prometheus watched as well: what began to fire there began to fire here, within one interval, and the other
-/// way round.
+/// Where a real Prometheus watched as well: what began to fire there began to fire here, within one evaluation of its rule, and the
+/// other way round.
 fn prometheus(recording: &Recording) -> Vec<String> {
     if !recording.journal.iter().any(|(_, entry)| *entry == Journal::Prometheus) {
         return Vec::new();
     }
-    let interval = Duration::from_millis(alerts::INTERVAL_MS);
-    // What fires in the last interval the other may not have seen.
-    let end = recording.spec.end.before(interval);
+    let intervals = alerts::intervals(&recording.spec.rules);
+    let interval = |alert: &str| {
+        intervals.get(alert).copied().unwrap_or(Duration::from_millis(alerts::INTERVAL_MS))
+    };
     let here = recording.alerts.iter().filter(|row| row.to == AlertState::Firing);
     let here: Vec<Fired<'_>> = here.map(|row| (row.at, &*row.alert, &row.labels)).collect();
     let there = recording.journal.iter().filter_map(|(at, entry)| match entry {
@@ -181,9 +182,13 @@ fn prometheus(recording: &Recording) -> Vec<String> {
     let there: Vec<Fired<'_>> = there.collect();
     let lacking = |those: &[Fired<'_>], these: &[Fired<'_>], which: &str| {
         let near = |a: &Fired<'_>, b: &Fired<'_>| {
-            (a.1, a.2) == (b.1, b.2) && a.0.since(b.0).max(b.0.since(a.0)) <= interval
+            (a.1, a.2) == (b.1, b.2) && a.0.since(b.0).max(b.0.since(a.0)) <= interval(a.1)
         };
-        let alone = |one: &&Fired<'_>| one.0 < end && !these.iter().any(|other| near(one, other));
+        // What fires in the last interval the other may not have seen.
+        let alone = |one: &&Fired<'_>| {
+            one.0 < recording.spec.end.before(interval(one.1))
+                && !these.iter().any(|other| near(one, other))
+        };
         let say = |one: &Fired<'_>| {
             let (at, alert, labels) = one;
             format!(

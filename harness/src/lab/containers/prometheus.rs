@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::remote::Remote;
 use super::{ADMIN_PORT, LabError};
-use crate::alerts::{INTERVAL_MS, SCRAPE_TIMEOUT_MS};
+use crate::alerts::{self, INTERVAL_MS, RuleText, SCRAPE_TIMEOUT_MS};
 use crate::lab::monitor;
 use crate::lab::world::Stage;
 use crate::recording::Journal;
@@ -29,8 +29,8 @@ pub(super) const DATA: &str = "/data";
 /// Its image, where no other is named.
 const IMAGE: &str = "relapse/prometheus:test";
 const IMAGE_VARIABLE: &str = "RELAPSE_PROMETHEUS_IMAGE";
-/// What it fires that has no sample for so long has fired, and no longer does.
-const GAP: Duration = Duration::from_millis(2 * INTERVAL_MS + INTERVAL_MS / 2);
+/// What it fires that has no sample for so many evaluations has fired, and no longer does.
+const GAP: f64 = 2.5;
 
 #[derive(Serialize)]
 struct Config {
@@ -149,6 +149,7 @@ struct Series {
 /// What has fired so far, each time when it began.
 pub(super) async fn fired(
     remote: &Remote,
+    rules: &[RuleText],
     incident_at: impl Fn(Timestamp) -> IncidentTime,
 ) -> Result<Vec<(IncidentTime, Journal)>, LabError> {
     let query = utf8_percent_encode("ALERTS{alertstate=\"firing\"}[6h]", NON_ALPHANUMERIC);
@@ -159,15 +160,18 @@ pub(super) async fn fired(
     let answer = answer.map_err(|error| failed(error.to_string()))?;
     let answer: Answer = serde_json::from_slice(answer.body())
         .map_err(|error| failed(format!("its answer is no vector: {error}")))?;
+    let intervals = alerts::intervals(rules);
     let mut fired = Vec::new();
     for mut series in answer.data.result {
         let alert = series.metric.remove("alertname").unwrap_or_default();
         series.metric.remove("alertstate");
         series.metric.remove("__name__");
+        let interval = intervals.get(&alert).copied();
+        let gap = interval.unwrap_or(Duration::from_millis(INTERVAL_MS)).mul_f64(GAP);
         let mut before: Option<Timestamp> = None;
         for (at_s, _) in &series.values {
             let at = Timestamp::default().after(Duration::from_secs_f64(*at_s));
-            if before.is_none_or(|before| at.since(before) > GAP) {
+            if before.is_none_or(|before| at.since(before) > gap) {
                 let (alert, labels) = (alert.clone(), series.metric.clone());
                 fired.push((incident_at(at), Journal::FiredInPrometheus { alert, labels }));
             }
