@@ -32,11 +32,14 @@ impl Server {
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (mut server, mut said) = (Self { child, address: String::new() }, Vec::new());
+        let mut is_ready = false;
         for line in lines.by_ref().map_while(Result::ok) {
             if let Some((_, address)) = line.split_once("msg=\"Listening on\" address=") {
                 address.trim().clone_into(&mut server.address);
             }
-            if line.contains("Server is ready to receive web requests") {
+            is_ready |= line.contains("Server is ready to receive web requests");
+            // Which of the two it says first is its scheduler's choice.
+            if is_ready && !server.address.is_empty() {
                 // What it says from now on must be read, or it waits for a reader.
                 std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
                 return server;
