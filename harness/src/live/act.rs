@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::compose::{Compose, Service, Services, docker};
 use super::http::Door;
-use super::{LiveError, status};
+use super::{LiveError, status, wait};
 use crate::runs::about::Stopwatch;
 use crate::spec::Action;
 use crate::spec::fault::Fault;
@@ -18,6 +18,7 @@ const PROXY: &str = "proxy";
 const PROXY_PORT: u16 = 8474;
 /// A container that was started listens by then, or has a reason.
 const LISTENS_WITHIN_S: f64 = 30.0;
+const LISTEN_EVERY: Duration = Duration::from_secs(1);
 
 /// Does what an action says, at once, and tells what came of it. A fault without an end stays until it is healed.
 pub fn apply(compose: &Compose, services: &Services, action: &Action) -> Result<String, LiveError> {
@@ -117,13 +118,8 @@ fn patiently(mut once: impl FnMut() -> Result<(), LiveError>) -> Result<(), Live
                 if watch.seconds() < LISTENS_WITHIN_S => {}
             done => return done,
         }
-        wait();
+        wait(LISTEN_EVERY);
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "containers take their own time")]
-fn wait() {
-    std::thread::sleep(Duration::from_secs(1));
 }
 
 fn heal_links(services: &Services, tell: &mut impl FnMut(String)) -> Result<(), LiveError> {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::LiveError;
 use super::compose::{Compose, Service, Services, docker};
 use super::http::Door;
+use super::{LiveError, wait};
 use crate::export;
 use crate::recording::Recording;
 use crate::runs::about::Stopwatch;
@@ -65,7 +65,7 @@ pub fn load(
         if watch.seconds() > SEEN_WITHIN_S {
             return Err(prometheus.wrong(format!("no new samples after {SEEN_WITHIN_S} s")));
         }
-        wait();
+        wait(LOOK_EVERY);
     }
     let range = (from_ms - MARGIN_MS, until_ms + MARGIN_MS);
     Ok(Loaded {
@@ -73,11 +73,6 @@ pub fn load(
         dashboards: dashboards(compose, &services, range),
         prometheus: page(&services, range)?,
     })
-}
-
-#[expect(clippy::disallowed_methods, reason = "Prometheus takes its own time")]
-fn wait() {
-    std::thread::sleep(LOOK_EVERY);
 }
 
 /// A folder that is gone with its handle.

@@ -15,6 +15,7 @@ pub mod load;
 pub mod status;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 pub use compose::{Compose, Service, Services};
 
@@ -87,4 +88,13 @@ pub enum LiveError {
     /// This process has no runtime: look at the machine.
     #[error("no runtime: {0}")]
     Runtime(std::io::Error),
+}
+
+/// Lets time pass: this lab runs in real time, and its containers take their own.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where whoever drives the live lab waits"
+)]
+pub(crate) fn wait(duration: Duration) {
+    std::thread::sleep(duration);
 }
