@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::cache::placement::Placement;
-use crate::ids::{Account, Dc, Name, Namespace, NamespaceClass, Peer, Region};
-use crate::safeguards::Build;
+use crate::ids::{Account, BuildId, Dc, Name, Namespace, NamespaceClass, Peer, Region};
+use crate::safeguards::{Build, Environment};
 use crate::storage::S3Access;
+use crate::worker::ScriptName;
 
 /// A data center's place in the topology. Weights are shares of load; zero means "not in this role".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,6 +217,8 @@ pub struct NodeConfig {
     pub stores: Vec<StoreAbout>,
     /// The control plane, if there is one to report to and to fetch the configuration from.
     pub control: Option<Peer>,
+    /// Where it runs: builds of another environment have no rights here.
+    pub environment: Environment,
     /// What the gateway script runs.
     pub gateway_pipeline: Vec<PipelineEntry>,
     /// What the supercache script runs.
@@ -273,8 +276,27 @@ impl DcStatus {
     }
 }
 
-/// One revision of the configuration, the same for every node.
+/// A share of a script's traffic, as a release has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Its weight among the shares.
+    pub weight: u64,
+    /// To which build; none: to what the node was started with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildId>,
+}
+
+/// What an operator has switched off, whatever is configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Killed {
+    /// The new backend everywhere.
+    pub new_backend: bool,
+    /// The new backend in these data centers.
+    pub new_backend_in: BTreeSet<Dc>,
+}
+
+/// One revision of the configuration, the same for every node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Grows with every change; a node never takes an older one.
     pub revision: u64,
@@ -284,6 +306,22 @@ pub struct Snapshot {
     pub dcs: BTreeMap<Dc, DcStatus>,
     /// Namespaces enrolled in the new backend.
     pub enrolled: BTreeSet<Namespace>,
+    /// Accounts whose enrolled namespaces take the new backend; none: all accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<BTreeSet<Account>>,
+    /// Kill switches: what they have off is off above as well.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub killed: Killed,
+    /// What scripts run where a release has said so; everywhere else what the node was started with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pipelines: BTreeMap<ScriptName, BTreeMap<Dc, Vec<Share>>>,
+    /// The builds that releases name, where there is such a build.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub builds: BTreeMap<BuildId, Build>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Snapshot {
@@ -302,17 +340,26 @@ pub struct Config {
     pub placement: Placement,
     // Every request asks these two: by hash, not by order.
     without_backend: IndexSet<Dc, FxBuildHasher>,
+    /// Enrolled, and of an account that is allowed.
     enrolled: IndexSet<Namespace, FxBuildHasher>,
 }
 
 impl Config {
     /// Works out the placement of a snapshot.
-    pub fn new(snapshot: Snapshot, members: &Members) -> Self {
+    pub fn new(snapshot: Snapshot, members: &Members, namespaces: &Namespaces) -> Self {
         let without = snapshot.dcs.iter().filter(|(_, status)| !status.new_backend);
+        // A namespace that is nobody's in particular is in no allow-list, and needs none.
+        let allowed = |namespace: &&Namespace| {
+            let account = namespaces.about(namespace).and_then(|about| about.account.as_ref());
+            match (&snapshot.allowed, account) {
+                (Some(allowed), Some(account)) => allowed.contains(account),
+                _ => true,
+            }
+        };
         Self {
             placement: Placement::new(members, &snapshot),
             without_backend: without.map(|(dc, _)| dc.clone()).collect(),
-            enrolled: snapshot.enrolled.iter().cloned().collect(),
+            enrolled: snapshot.enrolled.iter().filter(allowed).cloned().collect(),
             snapshot,
         }
     }
@@ -329,6 +376,7 @@ impl Config {
 #[derive(Debug)]
 pub struct ConfigStore {
     members: Arc<Members>,
+    namespaces: Arc<Namespaces>,
     /// That of the configuration in force: whoever kept that sees whether it still is, without a lock.
     revision: AtomicU64,
     current: RwLock<Arc<Config>>,
@@ -336,10 +384,10 @@ pub struct ConfigStore {
 
 impl ConfigStore {
     /// A store with a first configuration.
-    pub fn new(members: Arc<Members>, initial: Snapshot) -> Self {
-        let config = Arc::new(Config::new(initial, &members));
+    pub fn new(members: Arc<Members>, namespaces: Arc<Namespaces>, initial: Snapshot) -> Self {
+        let config = Arc::new(Config::new(initial, &members, &namespaces));
         let revision = config.snapshot.revision.into();
-        Self { members, revision, current: RwLock::new(config) }
+        Self { members, namespaces, revision, current: RwLock::new(config) }
     }
 
     /// The revision of the configuration now.
@@ -364,7 +412,7 @@ impl ConfigStore {
         if snapshot.revision <= current.snapshot.revision {
             return None;
         }
-        let new = Arc::new(Config::new(snapshot, &self.members));
+        let new = Arc::new(Config::new(snapshot, &self.members, &self.namespaces));
         prepare(&current, &new);
         let old = std::mem::replace(&mut *current, new.clone());
         self.revision.store(new.snapshot.revision, Ordering::Release);

@@ -12,11 +12,14 @@ use crate::api::auth::Secret;
 use crate::api::tier::TierClient;
 use crate::api::{admin, binding, rest, status, tier};
 use crate::cache::{Cache, CacheParts};
-use crate::config::{ConfigStore, DcState, NodeConfig, Snapshot, StoreAbout, StoreProtocol};
+use crate::config::{
+    Config, ConfigStore, DcState, NodeConfig, Snapshot, StoreAbout, StoreProtocol,
+};
 use crate::control::Reporter;
 use crate::env::{Listener, NodeEnv, Timestamp};
 use crate::gateway::{Gateway, Sealer};
 use crate::ids::Peer;
+use crate::safeguards::Safeguard;
 use crate::storage::{ObjectStore, PlainStore, S3Client, STEP_KEYS, Storage};
 use crate::telemetry::{Answered, ErrorClass, Lifecycle, Metrics, Telemetry};
 use crate::worker::{Ctx, ScriptName, Thrown, Worker};
@@ -70,13 +73,14 @@ impl Node {
                 }
             })
             .collect();
+        let platform = &config.gateway_pipeline[0].build;
         let cache = Cache::new(CacheParts {
             dc: config.dc.clone(),
             members: config.members.clone(),
             env: env.clone(),
             storage: Storage::new(
                 stores,
-                config.limits.crawl_keys_per_s > 0,
+                (config.limits.crawl_keys_per_s > 0, platform.has(Safeguard::PacedRefill)),
                 env.clone(),
                 metrics.clone(),
             ),
@@ -96,10 +100,15 @@ impl Node {
         );
         let worker = |script, pipeline: &[_]| {
             let parts = (env.clone(), telemetry.clone());
+            let script = (script, config.environment);
             Worker::new(&config.dc, script, pipeline, config.isolates, parts)
         };
         let node = Arc::new(Self {
-            store: ConfigStore::new(config.members.clone(), config.initial.clone()),
+            store: ConfigStore::new(
+                config.members.clone(),
+                config.namespaces.clone(),
+                config.initial.clone(),
+            ),
             gateway_worker: worker(ScriptName::Gateway, &config.gateway_pipeline),
             supercache_worker: worker(ScriptName::Supercache, &config.supercache_pipeline),
             gateway: Arc::new(gateway),
@@ -110,6 +119,9 @@ impl Node {
             config,
             env,
         });
+        let config = node.store.current();
+        node.gateway_worker.configure(&config);
+        node.supercache_worker.configure(&config);
         node.announce();
         node.catch_up();
         node.crawl();
@@ -175,7 +187,7 @@ impl Node {
         let script =
             (ScriptName::Supercache, tier::operation(request.method(), request.uri().path()));
         if !self.secret.verify(&request, &self.config.dc.peer(), since) {
-            self.telemetry.metrics.received(script.0);
+            self.telemetry.metrics.received(script.0, None).inc();
             let answer = status::refused(StatusCode::UNAUTHORIZED, ErrorClass::Unsigned);
             return self.told(answer, script, since, None);
         }
@@ -263,7 +275,15 @@ impl Node {
 
 impl admin::Admin for Node {
     fn configure(&self, snapshot: Snapshot) {
-        let prepare = |old: &_, new: &_| self.cache.configured(old, new);
+        let prepare = |old: &Config, new: &Config| {
+            self.cache.configured(old, new);
+            if old.snapshot.pipelines != new.snapshot.pipelines
+                || old.snapshot.builds != new.snapshot.builds
+            {
+                self.gateway_worker.configure(new);
+                self.supercache_worker.configure(new);
+            }
+        };
         let Some((old, new)) = self.store.offer(snapshot, prepare) else { return };
         let dc = &self.config.dc;
         let event = Lifecycle::ConfigApplied { dc: dc.clone(), revision: new.snapshot.revision };
@@ -283,6 +303,8 @@ impl admin::Admin for Node {
         metrics.config_revision.set(i64::try_from(config.snapshot.revision).unwrap_or(i64::MAX));
         let serving = config.snapshot.status(&self.config.dc).state == DcState::Serving;
         metrics.serving.set(i64::from(serving));
+        let on = config.snapshot.new_backend && config.snapshot.status(&self.config.dc).new_backend;
+        metrics.new_backend.set(i64::from(on));
         for (script, worker) in [
             (ScriptName::Gateway, &self.gateway_worker),
             (ScriptName::Supercache, &self.supercache_worker),

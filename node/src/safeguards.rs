@@ -29,6 +29,28 @@ pub enum Safeguard {
     /// Answers are logged where the script ends, whatever became of it, sampled by status and error class and with owner,
     /// build and trace. Without it the script logs itself, every answer alike, and the rate limit upstream decides.
     BoundaryLog,
+    /// A release cannot carry a configuration that is older than the live one.
+    ForwardOnly,
+    /// What an operator has switched off stays off whatever configuration is released, until an operator switches it on.
+    KillSwitchApart,
+    /// The control plane tells what operators last ordered, apart from the configuration: what runs otherwise is drift.
+    OrdersTold,
+    /// A release is read by a schema: what is malformed is refused with its line.
+    ReleaseSchema,
+    /// A release is refused that names a build which is not there.
+    BuildExists,
+    /// A release begins with a sliver of the traffic, whatever share it asks for.
+    CanaryFirst,
+    /// An alert that begins while a release is under way halts it and rolls it back.
+    HaltOnAlert,
+    /// A request that falls to a build which is not there is answered, with an error that says so.
+    UnknownBuildAnswered,
+    /// A release is refused that names a build of another environment.
+    BuildOfEnvironment,
+    /// Of many who miss a key at once, one asks, and all are told.
+    CoalescedFills,
+    /// A store that comes back gets little more calls than usual until the rush is over.
+    PacedRefill,
 }
 
 /// How strong a control is: the hierarchy of controls, strongest first.
@@ -49,7 +71,7 @@ pub enum Level {
 
 impl Safeguard {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 18] = [
         Self::RequestScopedEnv,
         Self::ReturnGate,
         Self::OwnerQuarantine,
@@ -57,6 +79,17 @@ impl Safeguard {
         Self::BoundedStaleness,
         Self::UnconditionalReports,
         Self::BoundaryLog,
+        Self::ForwardOnly,
+        Self::KillSwitchApart,
+        Self::OrdersTold,
+        Self::ReleaseSchema,
+        Self::BuildExists,
+        Self::CanaryFirst,
+        Self::HaltOnAlert,
+        Self::UnknownBuildAnswered,
+        Self::BuildOfEnvironment,
+        Self::CoalescedFills,
+        Self::PacedRefill,
     ];
 
     /// The name used in feature files and build files.
@@ -69,6 +102,17 @@ impl Safeguard {
             Self::BoundedStaleness => "bounded-staleness",
             Self::UnconditionalReports => "unconditional-reports",
             Self::BoundaryLog => "boundary-log",
+            Self::ForwardOnly => "forward-only",
+            Self::KillSwitchApart => "kill-switch-apart",
+            Self::OrdersTold => "orders-told",
+            Self::ReleaseSchema => "release-schema",
+            Self::BuildExists => "build-exists",
+            Self::CanaryFirst => "canary-first",
+            Self::HaltOnAlert => "halt-on-alert",
+            Self::UnknownBuildAnswered => "unknown-build-answered",
+            Self::BuildOfEnvironment => "build-of-environment",
+            Self::CoalescedFills => "coalesced-fills",
+            Self::PacedRefill => "paced-refill",
         }
     }
 
@@ -79,7 +123,23 @@ impl Safeguard {
 
     /// The incident that it answers.
     pub fn incident(self) -> &'static str {
-        "2023-07-17"
+        match self {
+            Self::RequestScopedEnv
+            | Self::ReturnGate
+            | Self::OwnerQuarantine
+            | Self::OwnerFallback
+            | Self::BoundedStaleness
+            | Self::UnconditionalReports
+            | Self::BoundaryLog => "2023-07-17",
+            Self::ForwardOnly | Self::KillSwitchApart | Self::OrdersTold => "2023-07-20-1912",
+            Self::ReleaseSchema
+            | Self::BuildExists
+            | Self::CanaryFirst
+            | Self::HaltOnAlert
+            | Self::UnknownBuildAnswered => "2023-07-20-2346",
+            Self::BuildOfEnvironment => "2023-10-30",
+            Self::CoalescedFills | Self::PacedRefill => "2025-06-12",
+        }
     }
 
     /// Its level in the hierarchy of controls.
@@ -91,7 +151,18 @@ impl Safeguard {
             | Self::OwnerFallback
             | Self::BoundedStaleness
             | Self::UnconditionalReports
-            | Self::BoundaryLog => Level::Engineering,
+            | Self::BoundaryLog
+            | Self::ForwardOnly
+            | Self::KillSwitchApart
+            | Self::OrdersTold
+            | Self::ReleaseSchema
+            | Self::BuildExists
+            | Self::CanaryFirst
+            | Self::HaltOnAlert
+            | Self::UnknownBuildAnswered
+            | Self::BuildOfEnvironment
+            | Self::CoalescedFills
+            | Self::PacedRefill => Level::Engineering,
         }
     }
 }
@@ -105,6 +176,16 @@ pub enum Environment {
     Production,
     /// For tests.
     Staging,
+}
+
+impl Environment {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Staging => "staging",
+        }
+    }
 }
 
 /// What a release ships.

@@ -64,6 +64,20 @@ impl FromStr for Pace {
     }
 }
 
+/// `on` or `off`.
+#[derive(Clone, Copy, Debug, Parameter)]
+#[param(name = "switch", regex = r"on|off")]
+pub(super) struct Switch {
+    pub(super) on: bool,
+}
+
+impl FromStr for Switch {
+    type Err = Infallible;
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self { on: text == "on" })
+    }
+}
+
 /// `503`.
 #[derive(Clone, Copy, Debug, Parameter)]
 #[param(name = "status", regex = r"[1-5]\d\d")]

@@ -8,7 +8,7 @@
 use cucumber::{given, then, when};
 
 use super::parameters::{
-    Clock, Level, Over, Pace, Percent, Quoted, QuotedList, Rows, Span, Status,
+    Clock, Level, Over, Pace, Percent, Quoted, QuotedList, Rows, Span, Status, Switch,
 };
 use super::table;
 use super::world::World;
@@ -86,24 +86,19 @@ fn time_passes(world: &mut World, span: Span) {
     world.wait(span.0);
 }
 
-#[when(expr = "the new backend is switched off in {dcs}")]
-fn backend_off_in(world: &mut World, dcs: QuotedList) {
-    world.new_backend_in(&dcs.0, false);
+#[when(expr = "the new backend is switched {switch} in {dcs}")]
+fn backend_in(world: &mut World, to: Switch, dcs: QuotedList) {
+    world.new_backend_in(&dcs.0, to.on);
 }
 
-#[when(expr = "the new backend is switched on in {dcs}")]
-fn backend_on_in(world: &mut World, dcs: QuotedList) {
-    world.new_backend_in(&dcs.0, true);
+#[when(expr = "the new backend is switched {switch} everywhere")]
+fn backend(world: &mut World, to: Switch) {
+    world.new_backend(to.on);
 }
 
-#[when(expr = "the new backend is switched off everywhere")]
-fn backend_off(world: &mut World) {
-    world.new_backend(false);
-}
-
-#[when(expr = "the new backend is switched on everywhere")]
-fn backend_on(world: &mut World) {
-    world.new_backend(true);
+#[when(expr = "{dc} releases:")]
+fn releases(world: &mut World, by: Quoted, step: &cucumber::gherkin::Step) {
+    world.release(&by.0, step);
 }
 
 #[when(expr = "namespace {dc} is enrolled in the new backend")]
@@ -252,6 +247,12 @@ fn traced(world: &mut World, from: Quoted, to: Quoted) {
     if let (Some(from), Some(to)) = (from.into_iter().next(), to.into_iter().next()) {
         world.expect(Measure::FailedTraces { from, to }, Bound::at_least(1.0));
     }
+}
+
+#[then(expr = "a release is refused, and the reason names {dcs}")]
+fn release_refused(world: &mut World, texts: QuotedList) {
+    let naming = texts.0.into_iter().collect();
+    world.expect(Measure::ReleasesRefused { naming }, Bound::at_least(1.0));
 }
 
 #[then(expr = "every key that was written is the same in all stores")]

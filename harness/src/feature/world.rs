@@ -262,6 +262,21 @@ impl World {
         }
     }
 
+    /// Somebody releases what stands below the step.
+    pub(super) fn release(&mut self, by: &str, step: &Step) {
+        match step.docstring.as_ref().map(|text| text.trim().to_owned()) {
+            Some(document) if !document.is_empty() => {
+                self.act(Action::Release { by: by.to_owned(), document });
+            }
+            _ => {
+                let problem = self.problem("what is released is missing below this step");
+                self.report(
+                    problem.hint("write it between two lines of \"\"\", as CONTRIBUTING.md shows"),
+                );
+            }
+        }
+    }
+
     pub(super) fn crash(&mut self, dc: &str) {
         for dc in self.known_dcs(&[dc.to_owned()]) {
             self.act(Action::Crash { dc });
@@ -352,6 +367,14 @@ impl World {
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
+        let timeline: Vec<Planned> =
+            self.timeline.into_iter().map(|(planned, _)| planned).collect();
+        let releases = |planned: &Planned| matches!(planned.action, Action::Release { .. });
+        let released = if timeline.iter().any(releases) {
+            self.catalog.builds.values().cloned().collect()
+        } else {
+            Vec::new()
+        };
         let spec = Spec {
             topology,
             stores: StoresSpeak::default(),
@@ -360,7 +383,8 @@ impl World {
             builds: self.builds,
             start,
             end,
-            timeline: self.timeline.into_iter().map(|(planned, _)| planned).collect(),
+            timeline,
+            released,
             rules: self.catalog.rules.clone(),
             speed: self.speed,
         };

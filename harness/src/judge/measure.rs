@@ -7,7 +7,7 @@ use kv_node::ids::{Dc, Name, Namespace, Region};
 use kv_node::telemetry::Lifecycle;
 
 use super::ownership::{History, Owner};
-use super::signals;
+use super::{releases, signals};
 use crate::recording::{Caller, Journal, Outcome, Recording, RequestRow, TruthRow};
 use crate::spec::expectation::Window;
 use crate::spec::measure::{Measure, Scope, WindowName};
@@ -52,9 +52,9 @@ impl Tally {
     }
 }
 
-struct Judge<'a> {
-    recording: &'a Recording,
-    history: &'a History,
+pub(super) struct Judge<'a> {
+    pub(super) recording: &'a Recording,
+    pub(super) history: &'a History,
 }
 
 pub(super) fn take(
@@ -89,7 +89,13 @@ pub(super) fn take(
         Measure::OwnerRecall { owners } => judge.recall(window, owners),
         Measure::Recoveries { owners } => judge.recoveries(window, owners),
         Measure::SecondsToLast500 { scope } => judge.last_500(window, scope),
+        Measure::UnansweredShare { scope } => judge.unanswered(window, scope),
+        Measure::UnansweredSpread { between, requests_min } => {
+            judge.unanswered_spread(window, *between, *requests_min)
+        }
+        Measure::SecondsToLastUnanswered { scope } => judge.last_unanswered(window, scope),
         Measure::TierRequests { dcs } => judge.tier_requests(window, dcs),
+        Measure::StoreRush { baseline } => judge.store_rush(window, baseline),
         Measure::EnvWrites { stays } => judge.env_writes(window, *stays),
         Measure::AddedLatencyMs { owners } => judge.added_latency(window, owners),
         Measure::LatencyMs { quantile, scope } => judge.latency(window, *quantile, scope),
@@ -119,6 +125,8 @@ fn take_signal(measure: &Measure, window: Window, recording: &Recording) -> Take
             signals::seconds_to_report(recording, window, (kind, script), dcs)
         }
         Measure::FailedTraces { from, to } => signals::failed_traces(recording, window, from, to),
+        Measure::ReleasesRefused { naming } => releases::refused(recording, window, naming),
+        Measure::SecondsToRollback { by } => releases::seconds_to_rollback(recording, window, by),
         Measure::WrittenAlike => super::safety::written_alike(recording),
         Measure::Query { over, query, extreme } => {
             super::query::take(recording, window, *over, query, *extreme)
@@ -153,7 +161,11 @@ impl<'a> Judge<'a> {
 
     /// Intervals belong to a window where they begin in it; one that begins before it and reaches into it belongs to what
     /// came before.
-    fn truth(&self, window: Window, scope: &Scope) -> impl Iterator<Item = &'a TruthRow> {
+    pub(super) fn truth(
+        &self,
+        window: Window,
+        scope: &Scope,
+    ) -> impl Iterator<Item = &'a TruthRow> {
         self.recording
             .truth
             .iter()
@@ -248,7 +260,11 @@ impl<'a> Judge<'a> {
         })
     }
 
-    fn requests(&self, window: Window, scope: &Scope) -> impl Iterator<Item = &'a RequestRow> {
+    pub(super) fn requests(
+        &self,
+        window: Window,
+        scope: &Scope,
+    ) -> impl Iterator<Item = &'a RequestRow> {
         self.recording
             .requests
             .iter()
@@ -328,6 +344,25 @@ impl<'a> Judge<'a> {
             }
         }
         Taken::new(count(to_them), all).note(format!("of {all} everywhere"))
+    }
+
+    /// Intervals in which nothing arrived are no part of the mean.
+    fn store_rush(&self, window: Window, baseline: &WindowName) -> Taken {
+        let WindowName::At(baseline) = baseline else { return Taken::nothing() };
+        let minutes = |window: Window| {
+            let mut minutes: BTreeMap<IncidentTime, u64> = BTreeMap::new();
+            for row in self.recording.wire.iter().filter(|row| window.contains(row.from)) {
+                if row.listener == Listener::Store {
+                    *minutes.entry(row.from).or_default() += row.count;
+                }
+            }
+            minutes
+        };
+        let (usual, then) = (minutes(*baseline), minutes(window));
+        let (sum, most) = (usual.values().sum::<u64>(), then.values().max().copied().unwrap_or(0));
+        let mean = count(sum) / count(usual.len().max(1) as u64);
+        let times = if sum > 0 { count(most) / mean } else { 0.0 };
+        Taken::new(times, sum).note(format!("{most} in a minute against {mean:.0}"))
     }
 
     fn env_writes(&self, window: Window, wanted: bool) -> Taken {

@@ -1,6 +1,7 @@
 //! Judging: a scenario's expectations against a recording. Pure: it reads and never acts.
 //!
 //! * [`measure`]: how each measure is taken; [`signals`], [`query`]: those of what on-call would have seen.
+//! * [`unanswered`]: those of requests that nobody answered; [`releases`]: those of the release tool.
 //! * [`honesty`]: what is checked in every scenario: nodes against customers, and whether the recording is whole.
 //! * [`ownership`]: who owned a key when.
 
@@ -8,8 +9,10 @@ mod honesty;
 mod measure;
 mod ownership;
 mod query;
+mod releases;
 mod safety;
 mod signals;
+mod unanswered;
 
 use serde::{Deserialize, Serialize};
 
@@ -113,14 +116,10 @@ pub struct Judge<'a> {
 impl<'a> Judge<'a> {
     /// Looks through a recording.
     pub fn new(recording: &'a Recording) -> Self {
-        Self {
-            recording,
-            promises: honesty::check(recording)
-                .into_iter()
-                .chain(safety::check(recording))
-                .collect(),
-            history: ownership::History::new(recording),
-        }
+        let history = ownership::History::new(recording);
+        let safety = safety::check(recording, &history);
+        let promises = honesty::check(recording).into_iter().chain(safety).collect();
+        Self { recording, promises, history }
     }
 
     /// Judges one scenario.

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kv_node::ids::{Dc, Namespace};
 use kv_node::safeguards::Safeguard;
 
 use super::measure::Taken;
-use super::{Finding, Verdict};
+use super::{Finding, Verdict, ownership};
 use crate::recording::{CopyRow, FIRST_VALUE, NO_VALUE, OperationRow, Outcome, Recording};
 use crate::spec::time::{self, IncidentTime};
 use crate::spec::{Action, Spec};
@@ -89,13 +90,14 @@ struct Wrong {
     differing: Vec<String>,
 }
 
-pub(super) fn check(recording: &Recording) -> Vec<Finding> {
+pub(super) fn check(recording: &Recording, configured: &ownership::History) -> Vec<Finding> {
     let histories = histories(recording);
     let mut wrong = Wrong::default();
-    let bounds = bounds(recording);
+    let bounded = bounded(recording);
     for read in recording.operations.iter().filter(|row| &*row.operation == "get") {
         if let Some(history) = histories.get(&(&*read.namespace, &*read.key)) {
-            check_read(read, history, bounds.get(&*read.namespace).copied(), &mut wrong);
+            let bound = || bound(recording, configured, read);
+            check_read(read, history, bounded.then(bound), &mut wrong);
         }
     }
     check_copies(recording, &histories, &mut wrong);
@@ -152,18 +154,22 @@ fn histories(recording: &Recording) -> BTreeMap<Key<'_>, History> {
     histories
 }
 
-/// How old a read may be, by namespace. Without the safeguard that bounds staleness there is no bound.
-fn bounds(recording: &Recording) -> BTreeMap<&str, Duration> {
+/// Whether there is a bound at all: not without the safeguard that bounds staleness.
+fn bounded(recording: &Recording) -> bool {
     let spec = &recording.spec;
-    let bounded =
-        spec.topology.dcs.keys().all(|dc| spec.build_of(dc).has(Safeguard::BoundedStaleness));
-    if !bounded {
-        return BTreeMap::new();
+    spec.topology.dcs.keys().all(|dc| spec.build_of(dc).has(Safeguard::BoundedStaleness))
+}
+
+/// How old a read may be: a minute where the namespace took the new backend all the while, else what its reader asks for.
+fn bound(recording: &Recording, configured: &ownership::History, read: &OperationRow) -> Duration {
+    let (dc, namespace) = (Dc::from(&*read.dc), Namespace::from(&*read.namespace));
+    let while_read = (read.at.before(BOUND + SLACK), read.ended);
+    if configured.took_new_backend(while_read, &dc, &namespace) {
+        return BOUND;
     }
-    let of = |about: &'_ crate::spec::topology::NamespaceAbout| {
-        if about.enrolled { BOUND } else { BOUND.max(Duration::from_secs(about.cache_ttl_s)) }
-    };
-    spec.topology.namespaces.iter().map(|about| (about.id.as_str(), of(about))).collect()
+    let mut namespaces = recording.spec.topology.namespaces.iter();
+    let about = namespaces.find(|about| about.id == namespace);
+    about.map_or(BOUND, |about| BOUND.max(Duration::from_secs(about.cache_ttl_s)))
 }
 
 fn check_read(read: &OperationRow, history: &History, bound: Option<Duration>, wrong: &mut Wrong) {

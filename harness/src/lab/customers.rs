@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, Uri};
 use kv_node::api::rest;
 use kv_node::env::{Chance, Listener, Network, Stream};
-use kv_node::ids::{Dc, Name, Peer, Region};
+use kv_node::ids::{Account, Dc, Name, Peer, Region};
 
 use super::doors::{LabClock, Recorder, Seeds, TaskSet};
 use super::truth::{Operation, Sent, Truth};
@@ -69,7 +69,7 @@ impl Keyspace {
             })
             .collect();
         let keys: Vec<Arc<str>> = (0..about.keys).map(|at| key(at).into()).collect();
-        let path = |key: &Arc<str>| rest::value_path("a", &Name::new(about.id.clone(), key));
+        let path = |key: &Arc<str>| value_path(about, key);
         let uri = |text: String| text.parse().unwrap_or_default();
         Self {
             place,
@@ -88,6 +88,12 @@ impl Keyspace {
         let drawn = draws.unit();
         self.cumulative.partition_point(|c| *c <= drawn).min(self.keys.len() - 1)
     }
+}
+
+/// Where a key is, for the account whose namespace it is.
+fn value_path(about: &NamespaceAbout, key: &str) -> String {
+    let account = about.account.as_ref().map_or("a", Account::as_str);
+    rest::value_path(account, &Name::new(about.id.clone(), key))
 }
 
 /// The name of a namespace's k-th key.
@@ -183,8 +189,7 @@ impl Customers {
             } else {
                 (Method::GET, format!("absent-{}", self.streams.bot.below(1 << 20)).into())
             };
-            let name = Name::new(keyspace.about.id.clone(), &key);
-            let uri = rest::value_path("a", &name).parse().unwrap_or_default();
+            let uri = value_path(&keyspace.about, &key).parse().unwrap_or_default();
             let Some(dc) = self.place(&self.streams.bot) else { continue };
             let value = if method == Method::PUT { self.truth.next_value() } else { NO_VALUE };
             let sent = Sent { value, ..self.sent(dc, keyspace, operation(&method), key) };
@@ -220,8 +225,7 @@ impl Customers {
         let old = u64::from(keyspace.about.keys)
             + self.streams.keys.below(u64::from(keyspace.about.keys));
         let key: Arc<str> = key(u32::try_from(old).unwrap_or(u32::MAX)).into();
-        let name = Name::new(keyspace.about.id.clone(), &key);
-        let uri = rest::value_path("a", &name).parse().unwrap_or_default();
+        let uri = value_path(&keyspace.about, &key).parse().unwrap_or_default();
         let sent = self.sent(dc, keyspace, Operation::Delete, key);
         Planned { dc, request: request(Method::DELETE, uri, Bytes::new()), sent }
     }

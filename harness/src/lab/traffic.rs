@@ -69,6 +69,7 @@ pub async fn send(
         start,
         end: start.after(AGE_MAX),
         timeline: Vec::new(),
+        released: Vec::new(),
         rules: Vec::new(),
         speed: None,
     };

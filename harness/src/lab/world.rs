@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response, StatusCode};
 use kv_node::api::{admin, auth::Secret};
 use kv_node::config::{DcStatus, Members, NamespaceAbout, Namespaces, Snapshot};
 use kv_node::control::{self, Change, Control, ControlConfig};
@@ -24,7 +24,7 @@ use super::intake::{self, Intake, Taken};
 use super::monitor::{self, Monitor, MonitorConfig, Scraped};
 use super::truth::Truth;
 use super::wire::{Service, Wire};
-use super::{ActionId, Lab, LabError, Progress, noise};
+use super::{ActionId, Lab, LabError, Progress, lock, noise};
 use crate::recording::{CopyRow, Journal, MESSAGES, OperationRow, RecordingWriter};
 use crate::spec::time::IncidentTime;
 use crate::spec::{Action, Spec};
@@ -99,10 +99,18 @@ struct World {
     witnesses: Vec<Witness>,
 }
 
+/// What the control plane answers an operator.
+enum Operated {
+    /// A revision, which nodes take.
+    Revision(u64),
+    /// Nothing was done, for a reason.
+    Refused(String),
+}
+
 /// How an action is known to have acted.
 enum Witness {
-    /// Nodes that took the revision which the control plane made of it.
-    Revision(Arc<std::sync::Mutex<Option<u64>>>),
+    /// What the control plane made of it.
+    Operated(Arc<std::sync::Mutex<Option<Operated>>>),
     /// What the wire counted.
     Fault(usize),
     /// It was done at once, or not at all.
@@ -188,6 +196,7 @@ impl Stage {
                 new_backend: true,
                 dcs: spec.topology.dcs.keys().map(|dc| (dc.clone(), DcStatus::default())).collect(),
                 enrolled: enrolled(spec),
+                ..Snapshot::default()
             },
             customers: Arc::default(),
             spec: spec.clone(),
@@ -230,10 +239,13 @@ impl Stage {
 
     fn start_control(&self) {
         let peer = Peer::from(control::NAME);
+        let classes = self.spec.topology.dcs.iter();
         let config = ControlConfig {
             members: self.members.clone(),
             secret: SECRET.into(),
             build: self.spec.build.clone(),
+            builds: self.spec.released.clone(),
+            classes: classes.map(|(dc, about)| (dc.clone(), about.class.clone())).collect(),
             initial: self.initial.clone(),
             probe_namespace: Some(monitor::probe_namespace()),
             alerts_token: None,
@@ -287,8 +299,8 @@ impl Stage {
 
     /// An operator asks the control plane for a change, until it answers.
     fn operate(&self, change: Change) -> Witness {
-        let revision = Arc::new(std::sync::Mutex::new(None));
-        let told = revision.clone();
+        let operated = Arc::new(std::sync::Mutex::new(None));
+        let told = operated.clone();
         let env = self.env(&Peer::from("operator"), "operator");
         let tasks = env.tasks.clone();
         tasks.spawn(Box::pin(async move {
@@ -300,20 +312,14 @@ impl Stage {
                 };
                 let control = Peer::from("control");
                 let answer = admin::call(&env, &secret, &control, Listener::Control, request).await;
-                if let Some(answer) = answer.filter(|answer| answer.status().is_success()) {
-                    #[derive(serde::Deserialize)]
-                    struct Made {
-                        revision: u64,
-                    }
-                    let made = serde_json::from_slice::<Made>(answer.body()).ok();
-                    *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-                        made.map(|made| made.revision);
+                if let Some(operated) = answer.and_then(|answer| operated_by(&answer)) {
+                    *lock(&told) = Some(operated);
                     return;
                 }
                 env.clock.sleep(OPERATOR_PAUSE).await;
             }
         }));
-        Witness::Revision(revision)
+        Witness::Operated(operated)
     }
 }
 
@@ -362,6 +368,10 @@ impl World {
             Action::Enroll { namespace, on } => {
                 stage.operate(Change::Enroll { namespace: namespace.clone(), on: *on })
             }
+            Action::Release { by, document } => {
+                let (by, document) = (by.clone(), document.clone());
+                stage.operate(Change::Release { by, document })
+            }
             Action::Crash { dc } => {
                 let stopped = hosts.kill_node(stage, dc).await?;
                 stage.recorder.withdraw(dc);
@@ -405,12 +415,13 @@ impl World {
         let now = stage.clock.timestamp();
         for (id, witness) in (0u64..).zip(&self.witnesses) {
             let (text, acted) = match witness {
-                Witness::Revision(revision) => {
-                    let revision =
-                        *revision.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    let nodes = revision.map_or(0, |revision| stage.recorder.nodes_with(revision));
-                    ("nodes that took it".to_owned(), nodes)
-                }
+                Witness::Operated(operated) => match &*lock(operated) {
+                    Some(Operated::Revision(revision)) => {
+                        ("nodes that took it".to_owned(), stage.recorder.nodes_with(*revision))
+                    }
+                    Some(Operated::Refused(why)) => (format!("refused: {why}"), 1),
+                    None => ("nodes that took it".to_owned(), 0),
+                },
                 Witness::Fault(fault) => (MESSAGES.to_owned(), stage.wire.acted(*fault)),
                 Witness::Done(times) => ("nodes".to_owned(), *times),
             };
@@ -448,15 +459,33 @@ impl World {
     }
 }
 
+/// What an answer of the control plane comes to; `None`: ask again.
+fn operated_by(answer: &Response<Bytes>) -> Option<Operated> {
+    #[derive(serde::Deserialize)]
+    struct Made {
+        revision: Option<u64>,
+        refused: Option<String>,
+    }
+    let Made { revision, refused } = serde_json::from_slice(answer.body()).ok()?;
+    match answer.status() {
+        StatusCode::OK => revision.map(Operated::Revision),
+        StatusCode::CONFLICT => refused.map(Operated::Refused),
+        _ => None,
+    }
+}
+
 fn enrolled(spec: &Spec) -> std::collections::BTreeSet<Namespace> {
     let of_customers = spec.topology.namespaces.iter().filter(|n| n.enrolled).map(|n| n.id.clone());
     of_customers.chain([monitor::probe_namespace()]).collect()
 }
 
 fn namespaces(spec: &Spec) -> Namespaces {
-    let of_customers = spec.topology.namespaces.iter().map(|n| (n.id.clone(), n.class.clone()));
+    let probe = monitor::probe_namespace();
+    let open = NamespaceAbout::open(&probe, NamespaceClass::from("probe"));
+    let of_customers = spec.namespaces();
     of_customers
-        .chain([(monitor::probe_namespace(), NamespaceClass::from("probe"))])
-        .map(|(id, class)| (id.clone(), NamespaceAbout::open(&id, class)))
+        .iter()
+        .map(|(id, about)| (id.clone(), about.clone()))
+        .chain([(probe, open)])
         .collect()
 }

@@ -33,6 +33,9 @@ pub fn apply(compose: &Compose, services: &Services, action: &Action) -> Result<
         Action::Enroll { namespace, on: false } => {
             change(services, &["enroll", namespace.as_str(), "--out"])
         }
+        Action::Release { by, document } => {
+            change(services, &["release", "--by", by, "--text", document])
+        }
         Action::Crash { dc } => run(compose, services, "kill", dc.as_str()),
         Action::Start { dc } => run(compose, services, "start", dc.as_str()),
         Action::Pause { dc } => run(compose, services, "pause", dc.as_str()),

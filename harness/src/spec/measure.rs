@@ -97,10 +97,44 @@ pub enum Measure {
         #[serde(default)]
         scope: Scope,
     },
+    /// Of the requests that were sent, the share that nobody ever answered: offered less answered.
+    UnansweredShare {
+        /// Of which traffic.
+        #[serde(default)]
+        scope: Scope,
+    },
+    /// The greatest difference of that share between parts of the traffic.
+    UnansweredSpread {
+        /// Between which parts.
+        between: Parts,
+        /// Parts with fewer requests are passed over.
+        requests_min: u64,
+    },
+    /// Seconds from the beginning of the window to the last request in it that nobody answered; 0 where there is none.
+    SecondsToLastUnanswered {
+        /// Of which traffic.
+        #[serde(default)]
+        scope: Scope,
+    },
+    /// Releases that were refused for a reason in which all of these texts stand.
+    ReleasesRefused {
+        /// The texts.
+        naming: BTreeSet<String>,
+    },
+    /// Seconds until a release is rolled back by somebody; there is no such number where none is.
+    SecondsToRollback {
+        /// By whom.
+        by: String,
+    },
     /// Requests of other data centers that arrived at the tier listeners of these.
     TierRequests {
         /// The data centers.
         dcs: BTreeSet<Dc>,
+    },
+    /// The most requests that arrived at the stores within a minute, as a multiple of the mean of another window's minutes.
+    StoreRush {
+        /// The other window.
+        baseline: WindowName,
     },
     /// Isolates in which a request was seen writing to its env.
     EnvWrites {
@@ -200,6 +234,18 @@ pub enum Measure {
     },
 }
 
+/// What parts of the traffic are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Parts {
+    /// The region in which a request was sent.
+    Region,
+    /// Its namespace.
+    Namespace,
+    /// The data center that owned its key in that region.
+    Owner,
+}
+
 /// From when on seconds are counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -268,11 +314,15 @@ impl Measure {
             | Self::OwnerRecall { .. }
             | Self::FailuresToldByLog
             | Self::WrittenAlike
+            | Self::UnansweredShare { .. }
+            | Self::UnansweredSpread { .. }
             | Self::StatusShare { .. } => Unit::Share,
             Self::SecondsToLast500 { .. }
+            | Self::SecondsToLastUnanswered { .. }
+            | Self::SecondsToRollback { .. }
             | Self::SecondsToAlert { .. }
             | Self::SecondsToReport { .. } => Unit::Seconds,
-            Self::Query { .. } => Unit::Number,
+            Self::Query { .. } | Self::StoreRush { .. } => Unit::Number,
             Self::AddedLatencyMs { .. } | Self::LatencyMs { .. } => Unit::Millis,
             Self::Requests { .. }
             | Self::LeastDcErrors { .. }
@@ -283,6 +333,7 @@ impl Measure {
             | Self::Naming { .. }
             | Self::LogLines { .. }
             | Self::FailedTraces { .. }
+            | Self::ReleasesRefused { .. }
             | Self::EnvWrites { .. } => Unit::Count,
         }
     }
@@ -306,7 +357,20 @@ impl Measure {
             Self::Recoveries { .. } => "misses owned by a bad one, answered".to_owned(),
             Self::SecondsToLast500 { scope } => format!("last 500 after{scope}"),
             Self::Failures { scope } => format!("failures{scope}"),
+            Self::UnansweredShare { scope } => format!("share that nobody answered{scope}"),
+            Self::UnansweredSpread { between, .. } => {
+                let between = match between {
+                    Parts::Region => "regions",
+                    Parts::Namespace => "namespaces",
+                    Parts::Owner => "owners",
+                };
+                format!("share that nobody answered, difference between {between}")
+            }
+            Self::SecondsToLastUnanswered { scope } => format!("last one unanswered after{scope}"),
+            Self::ReleasesRefused { .. } => "releases refused with their reason".to_owned(),
+            Self::SecondsToRollback { by } => format!("rolled back by {by}"),
             Self::TierRequests { .. } => "tier requests to those that returned".to_owned(),
+            Self::StoreRush { .. } => "requests of stores, times the usual".to_owned(),
             Self::EnvWrites { stays: true } => "isolates whose env was left changed".to_owned(),
             Self::EnvWrites { stays: false } => {
                 "isolates that reported a write to their env".to_owned()

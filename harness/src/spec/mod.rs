@@ -17,7 +17,7 @@ pub mod truth;
 
 use std::collections::BTreeMap;
 
-use kv_node::config::{Member, Members};
+use kv_node::config::{Member, Members, NamespaceAbout, Namespaces};
 use kv_node::ids::{Dc, Namespace};
 use kv_node::safeguards::Build;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,9 @@ pub struct Spec {
     pub timeline: Vec<Planned>,
     /// The rules that the monitor evaluates.
     pub rules: Vec<RuleText>,
+    /// Builds that can be released, besides those that run from the beginning; none where nothing is released.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub released: Vec<Build>,
     /// How many times as fast as the wall clock it runs in containers; absent where it runs in the simulated lab only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed: Option<u32>,
@@ -129,6 +132,13 @@ pub enum Action {
         /// Which one.
         dc: Dc,
     },
+    /// Somebody releases something.
+    Release {
+        /// Who.
+        by: String,
+        /// What, as the release tool reads it.
+        document: String,
+    },
     /// A fault acts on the network for a time.
     Fault {
         /// Which one.
@@ -149,6 +159,7 @@ impl Action {
             Self::Crash { dc } | Self::Start { dc } | Self::Pause { dc } | Self::Resume { dc } => {
                 Some(format!("the node of {dc}"))
             }
+            Self::Release { by, .. } => Some(format!("what {by} releases")),
             Self::Fault { .. } => None,
         }
     }
@@ -171,6 +182,10 @@ impl Action {
             Self::Start { dc } => format!("{dc} is started again"),
             Self::Pause { dc } => format!("{dc} stands still"),
             Self::Resume { dc } => format!("{dc} goes on"),
+            Self::Release { by, document } => {
+                let lines = document.lines().map(str::trim).filter(|line| !line.is_empty());
+                format!("{by} releases: {}", lines.collect::<Vec<_>>().join("; "))
+            }
             Self::Fault { fault, for_s } => format!("{fault} for {for_s} s"),
         }
     }
@@ -200,6 +215,15 @@ impl Spec {
         Members { dcs: members.collect(), origins: origins.collect() }
     }
 
+    /// The namespaces that exist from the beginning, as nodes know them, but for that of the monitor's probes.
+    pub fn namespaces(&self) -> Namespaces {
+        let about = |about: &topology::NamespaceAbout| {
+            let open = NamespaceAbout::open(&about.id, about.class.clone());
+            (about.id.clone(), NamespaceAbout { account: about.account.clone(), ..open })
+        };
+        self.topology.namespaces.iter().map(about).collect()
+    }
+
     /// Whether a run of `self` is the beginning of a run of `longer`: then one run serves both.
     pub fn is_beginning_of(&self, longer: &Self) -> bool {
         let mine = |planned: &&Planned| planned.at < self.end;
@@ -209,6 +233,7 @@ impl Spec {
             && self.noise == longer.noise
             && self.build == longer.build
             && self.builds == longer.builds
+            && self.released == longer.released
             && self.rules == longer.rules
             && self.speed == longer.speed
             && self.timeline.iter().filter(mine).eq(longer.timeline.iter().filter(mine))

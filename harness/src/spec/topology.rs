@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kv_node::ids::{Dc, Namespace, NamespaceClass, Peer, Region};
+use kv_node::ids::{Account, Dc, Namespace, NamespaceClass, Peer, Region};
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Problem, line_of, toml_problem};
@@ -97,6 +97,9 @@ pub struct DcAbout {
     pub upper: f64,
     /// Its share of the region's customers.
     pub clients: f64,
+    /// Its class: releases go from class to class.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub class: String,
 }
 
 /// How long messages take, one way.
@@ -122,6 +125,9 @@ pub struct NamespaceAbout {
     /// Its class: what a dashboard tells apart.
     #[serde(default = "customer")]
     pub class: NamespaceClass,
+    /// Whose it is; anybody's where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
     /// Whether it takes the new backend.
     pub enrolled: bool,
     /// Its weight among the namespaces of a region that it is used from.

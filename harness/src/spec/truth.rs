@@ -177,7 +177,8 @@ fn compile(row: RowText, moments: &BTreeMap<String, IncidentTime>) -> Result<Row
     let mut needs_until = IncidentTime::default();
     for check in row.checks {
         let mut measure = check.of;
-        if let Measure::ErrorShareAboveBaseline { baseline, .. } = &mut measure
+        if let Measure::ErrorShareAboveBaseline { baseline, .. } | Measure::StoreRush { baseline } =
+            &mut measure
             && let WindowName::Named(names) = baseline
         {
             *baseline = WindowName::At(window(names)?);

@@ -22,7 +22,7 @@ use kv_node::env::{
     TelemetrySink, Timestamp,
 };
 use kv_node::ids::{BuildId, Dc, Name, NamespaceClass, Peer, Region};
-use kv_node::safeguards::{Build, Safeguard};
+use kv_node::safeguards::{Build, Environment, Safeguard};
 use kv_node::telemetry::ship::Fate;
 use kv_node::telemetry::{ExceptionReport, Lifecycle, Place, ResponseLine, SpanRecord};
 use kv_store::MemoryStore;
@@ -159,6 +159,7 @@ impl Bench {
             }),
             stores: vec![StoreAbout::plain("store-a")],
             control: None,
+            environment: Environment::Production,
             gateway_pipeline: pipeline.clone(),
             supercache_pipeline: pipeline,
             isolates: 4,
@@ -175,8 +176,8 @@ impl Bench {
                 revision: 1,
                 new_backend: true,
                 dcs: BTreeMap::from([(dc.clone(), status)]),
-                // Not enrolled: the gateway of this one data center asks the stores itself.
-                enrolled: BTreeSet::new(),
+                // Nothing is enrolled: the gateway of this one data center asks the stores itself.
+                ..Snapshot::default()
             },
             dc,
         };

@@ -41,6 +41,18 @@ pub(crate) fn answer(outcome: Outcome) -> Response<Bytes> {
     match outcome {
         Outcome::Answered(response) => response,
         Outcome::Exception => refused(StatusCode::INTERNAL_SERVER_ERROR, ErrorClass::Exception),
+        Outcome::WrongEnvironment => envelope_refusal(
+            StatusCode::UNAUTHORIZED,
+            10000,
+            "Authentication error",
+            ErrorClass::WrongEnvironment,
+        ),
+        Outcome::NoSuchBuild => envelope_refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            10001,
+            "the build that this request fell to is not there",
+            ErrorClass::NoSuchBuild,
+        ),
     }
 }
 

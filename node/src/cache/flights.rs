@@ -8,6 +8,7 @@ use rustc_hash::FxBuildHasher;
 use tokio::sync::oneshot;
 
 use crate::env::{BoxFuture, NodeEnv};
+use crate::safeguards::Safeguard;
 use crate::worker::Ctx;
 
 type Waiting<K, T> = IndexMap<K, Vec<oneshot::Sender<T>>, FxBuildHasher>;
@@ -40,6 +41,11 @@ impl<K: Hash + Eq, T> Drop for Landing<K, T> {
     }
 }
 
+/// As it was in June 2025: everybody who misses asks.
+async fn fetch_alone<T, F: FnOnce() -> BoxFuture<T>>(ctx: &Arc<Ctx>, fetch: F) -> Option<T> {
+    ctx.catch(fetch()).await
+}
+
 impl<K: Hash + Eq + Clone + Send + 'static, T: Clone + Send + 'static> Flights<K, T> {
     pub(super) fn new() -> Self {
         Self { waiting: Arc::default() }
@@ -56,6 +62,17 @@ impl<K: Hash + Eq + Clone + Send + 'static, T: Clone + Send + 'static> Flights<K
         name: &K,
         fetch: F,
     ) -> Option<T>
+    where
+        F: FnOnce() -> BoxFuture<T>,
+    {
+        if ctx.build.has(Safeguard::CoalescedFills) {
+            self.join_others(ctx, env, name, fetch).await
+        } else {
+            fetch_alone(ctx, fetch).await
+        }
+    }
+
+    async fn join_others<F>(&self, ctx: &Arc<Ctx>, env: &NodeEnv, name: &K, fetch: F) -> Option<T>
     where
         F: FnOnce() -> BoxFuture<T>,
     {

@@ -177,7 +177,7 @@ mod tests {
                     (Dc::from(*dc), status)
                 })
                 .collect(),
-            enrolled: std::collections::BTreeSet::new(),
+            ..Snapshot::default()
         };
         Placement::new(&members(), &snapshot)
     }
@@ -261,12 +261,7 @@ mod tests {
                 let edge = Member { region, regional_weight: 0, upper_weight: 0 };
                 members.dcs.insert(Dc::from(format!("EDGE{number}")), edge);
             }
-            let snapshot = Snapshot {
-                revision: 1,
-                new_backend: true,
-                dcs: BTreeMap::new(),
-                enrolled: std::collections::BTreeSet::new(),
-            };
+            let snapshot = Snapshot { revision: 1, new_backend: true, ..Snapshot::default() };
             Placement::new(&members, &snapshot)
         };
         let (few, many) = (with_edges(10), with_edges(100));

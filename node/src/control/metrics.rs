@@ -1,14 +1,16 @@
 //! What the control plane tells a scraper, and the alerts that reach it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde::Deserialize;
 
 use crate::config::{DcState, Members, Snapshot};
-use crate::ids::Dc;
+use crate::ids::{BuildId, Dc};
 use crate::telemetry::catalogue;
 use crate::telemetry::registry::{Counter, Gauge, Registry};
+use crate::worker::ScriptName;
 
 /// Alerts that are counted by name; more would be somebody's mistake.
 const ALERTS_MAX: usize = 200;
@@ -17,6 +19,17 @@ const ALERTS_MAX: usize = 200;
 #[derive(Debug, Deserialize)]
 pub(super) struct Told {
     alerts: Vec<ToldAlert>,
+}
+
+impl Told {
+    /// Names of the pages that fire.
+    pub(super) fn pages(&self) -> impl Iterator<Item = &str> {
+        let pages = self.alerts.iter().filter(|alert| {
+            alert.status == "firing"
+                && alert.labels.get("severity").is_some_and(|severity| severity == "page")
+        });
+        pages.filter_map(|alert| alert.labels.get("alertname").map(String::as_str))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -31,10 +44,15 @@ pub(super) struct ControlMetrics {
     revision: Gauge,
     members: BTreeMap<Dc, [Gauge; 2]>,
     alerts: Mutex<BTreeMap<(String, bool), Counter>>,
+    /// What operators last ordered, which no release changes.
+    ordered: AtomicBool,
+    told_orders: OnceLock<Gauge>,
+    releases: BTreeMap<&'static str, Counter>,
+    under_way: Mutex<BTreeMap<(ScriptName, BuildId), Gauge>>,
 }
 
 impl ControlMetrics {
-    pub(super) fn new(members: &Members) -> Self {
+    pub(super) fn new(members: &Members, ordered: bool) -> Self {
         let registry = Registry::default();
         let member = |dc: &Dc| {
             [&catalogue::CONTROL_SERVING, &catalogue::CONTROL_QUARANTINED]
@@ -44,6 +62,12 @@ impl ControlMetrics {
             revision: registry.gauge(&catalogue::CONTROL_CONFIG_REVISION, &[]),
             members: members.dcs.keys().map(|dc| (dc.clone(), member(dc))).collect(),
             alerts: Mutex::default(),
+            ordered: ordered.into(),
+            told_orders: OnceLock::new(),
+            releases: ["taken", "refused", "rolled-back"]
+                .map(|result| (result, registry.counter(&catalogue::CONTROL_RELEASES, &[result])))
+                .into(),
+            under_way: Mutex::default(),
             registry,
         }
     }
@@ -68,8 +92,35 @@ impl ControlMetrics {
         }
     }
 
-    /// The metrics in Prometheus' text format.
-    pub(super) fn text(&self, intended: &Snapshot) -> String {
+    /// What operators order from now on.
+    pub(super) fn ordered(&self, on: bool) {
+        self.ordered.store(on, Ordering::Relaxed);
+    }
+
+    /// Counts what became of a release.
+    pub(super) fn release(&self, result: &'static str) {
+        if let Some(counter) = self.releases.get(result) {
+            counter.inc();
+        }
+    }
+
+    /// Says whether a release of a build is under way.
+    pub(super) fn under_way(&self, script: ScriptName, build: &BuildId, on: bool) {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = || {
+            let labels = [script.name(), build.as_str()];
+            self.registry.gauge(&catalogue::CONTROL_RELEASE_UNDER_WAY, &labels)
+        };
+        under_way.entry((script, build.clone())).or_insert_with(begin).set(i64::from(on));
+    }
+
+    /// The metrics in Prometheus' text format, with what operators ordered where that is told.
+    pub(super) fn text(&self, intended: &Snapshot, ordered: bool) -> String {
+        if ordered {
+            self.tell_orders();
+        } else {
+            keep_orders();
+        }
         self.revision.set(i64::try_from(intended.revision).unwrap_or(i64::MAX));
         for (dc, [serving, quarantined]) in &self.members {
             let status = intended.status(dc);
@@ -78,4 +129,13 @@ impl ControlMetrics {
         }
         self.registry.text()
     }
+
+    fn tell_orders(&self) {
+        let begin = || self.registry.gauge(&catalogue::CONTROL_NEW_BACKEND_ORDERED, &[]);
+        let ordered = self.ordered.load(Ordering::Relaxed);
+        self.told_orders.get_or_init(begin).set(i64::from(ordered));
+    }
 }
+
+/// As it was in July 2023: what is configured is all that anybody could look up.
+fn keep_orders() {}

@@ -7,19 +7,21 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /control/v1/config` | 200 with the newest [`Snapshot`] |
-//! | `POST /control/v1/change` with a [`Change`] | 200 with its revision once it is decided; pushing goes on behind |
+//! | `POST /control/v1/change` with a [`Change`] | 200 with its revision once it is decided, pushing goes on behind; 409 with the reason where a release is refused |
 //! | `POST /control/v1/suspect` with a [`Suspicion`] | 200; the owner is probed |
 //! | `POST /control/v1/alerts` with Alertmanager's webhook | 200; counted. A bearer token does as well: Alertmanager cannot sign |
 //! | `GET /metrics` | 200 in Prometheus' text format; the only one that needs no signature |
 //!
 //! All others are signed with the shared secret. Start with [`Control::start`].
 
+mod document;
 mod metrics;
 mod probe;
 mod push;
+mod release;
 mod report;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,7 +37,7 @@ use crate::api::status::bare;
 use crate::api::tier::TierClient;
 use crate::config::{DcState, Members, Snapshot, Token};
 use crate::env::{NodeEnv, Stream};
-use crate::ids::{Dc, Namespace, Peer};
+use crate::ids::{BuildId, Dc, Namespace, Peer};
 use crate::safeguards::{Build, Safeguard};
 use crate::telemetry::Lifecycle;
 
@@ -83,6 +85,13 @@ pub enum Change {
         /// In or out.
         on: bool,
     },
+    /// Something is released.
+    Release {
+        /// Who releases it.
+        by: String,
+        /// What, as people write it: TOML, see `control/document.rs`.
+        document: String,
+    },
 }
 
 /// What the control plane is started with.
@@ -94,6 +103,10 @@ pub struct ControlConfig {
     pub secret: Arc<[u8]>,
     /// What it runs.
     pub build: Build,
+    /// Every build that can be released.
+    pub builds: Vec<Build>,
+    /// The class of each data center, in which releases have their stages.
+    pub classes: BTreeMap<Dc, String>,
     /// The configuration that nodes start with.
     pub initial: Snapshot,
     /// The namespace of synthetic reads; the first enrolled one where none is given.
@@ -114,7 +127,10 @@ pub struct Control {
     probe_namespace: Option<Namespace>,
     /// Without a token nobody has access, so there is none.
     alerts: Option<Access>,
+    builds: BTreeMap<BuildId, Build>,
+    classes: BTreeMap<Dc, String>,
     intended: Mutex<Snapshot>,
+    releases: Mutex<release::Releases>,
     under_suspicion: Mutex<BTreeSet<Dc>>,
 }
 
@@ -123,7 +139,10 @@ impl Control {
     pub fn start(config: ControlConfig, env: NodeEnv) -> Arc<Self> {
         let secret = Secret::new(&config.secret);
         Arc::new(Self {
-            metrics: metrics::ControlMetrics::new(&config.members),
+            metrics: metrics::ControlMetrics::new(&config.members, config.initial.new_backend),
+            builds: config.builds.into_iter().map(|build| (build.id.clone(), build)).collect(),
+            classes: config.classes,
+            releases: Mutex::default(),
             traces: env.chance.stream("traces"),
             probe_namespace: config.probe_namespace,
             alerts: config.alerts_token.map(|token| Access::new(vec![token])),
@@ -153,7 +172,8 @@ impl Control {
     /// Answers one request. 401 without the secret, 400 for a change that names what does not exist.
     pub fn serve(self: &Arc<Self>, request: &Request<Bytes>) -> Response<Bytes> {
         if *request.method() == Method::GET && request.uri().path() == crate::api::admin::METRICS {
-            return Response::new(Bytes::from(self.metrics.text(&self.intended())));
+            let ordered = self.build.has(Safeguard::OrdersTold);
+            return Response::new(Bytes::from(self.metrics.text(&self.intended(), ordered)));
         }
         if !self.permits(request) {
             return bare(StatusCode::UNAUTHORIZED);
@@ -177,6 +197,9 @@ impl Control {
             (&Method::POST, ALERTS) => match serde_json::from_slice(request.body()) {
                 Ok(told) => {
                     self.metrics.alerts(&told);
+                    for alert in told.pages() {
+                        self.alerted(alert);
+                    }
                     bare(StatusCode::OK)
                 }
                 Err(_) => bare(StatusCode::BAD_REQUEST),
@@ -201,6 +224,7 @@ impl Control {
             | Change::Return { dc }
             | Change::NewBackendIn { dc, .. } => Some(dc),
             Change::NewBackend { .. } | Change::Enroll { .. } => None,
+            Change::Release { by, document } => return self.release(by, document),
         };
         if dc.is_some_and(|dc| !self.members.dcs.contains_key(dc)) {
             return bare(StatusCode::BAD_REQUEST);
@@ -220,8 +244,19 @@ impl Control {
             }
             Change::NewBackendIn { dc, on } => self.revise(|intended| {
                 intended.dcs.entry(dc.clone()).or_default().new_backend = *on;
+                if *on {
+                    intended.killed.new_backend_in.remove(dc);
+                } else {
+                    intended.killed.new_backend_in.insert(dc.clone());
+                }
             }),
-            Change::NewBackend { on } => self.revise(|intended| intended.new_backend = *on),
+            Change::NewBackend { on } => {
+                self.metrics.ordered(*on);
+                self.revise(|intended| {
+                    intended.new_backend = *on;
+                    intended.killed.new_backend = !*on;
+                })
+            }
             Change::Enroll { namespace, on } => self.revise(|intended| {
                 if *on {
                     intended.enrolled.insert(namespace.clone());
@@ -229,6 +264,7 @@ impl Control {
                     intended.enrolled.remove(namespace);
                 }
             }),
+            Change::Release { .. } => return bare(StatusCode::BAD_REQUEST),
         };
         Response::new(Bytes::from(format!("{{\"revision\":{revision}}}")))
     }
@@ -264,6 +300,7 @@ impl Control {
                 return before.revision;
             }
             intended.revision += 1;
+            self.remember(before);
             intended.clone()
         };
         let revision = snapshot.revision;

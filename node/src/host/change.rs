@@ -67,6 +67,18 @@ enum Asked {
         #[arg(long)]
         out: bool,
     },
+    /// Release a build of a script or a configuration, or roll a release back
+    Release {
+        /// Who releases
+        #[arg(long, value_name = "NAME")]
+        by: String,
+        /// What, as TOML
+        #[arg(value_name = "FILE", required_unless_present = "text")]
+        file: Option<PathBuf>,
+        /// The same, given here
+        #[arg(long, value_name = "TOML", conflicts_with = "file")]
+        text: Option<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -76,8 +88,8 @@ enum Switch {
 }
 
 impl Asked {
-    fn change(&self) -> Change {
-        match self {
+    fn change(&self) -> Result<Change, Failure> {
+        Ok(match self {
             Self::Maintenance { dc } => Change::Maintenance { dc: Dc::from(dc.as_str()) },
             Self::Return { dc } => Change::Return { dc: Dc::from(dc.as_str()) },
             Self::NewBackend { to, dc: None } => Change::NewBackend { on: *to == Switch::On },
@@ -87,7 +99,17 @@ impl Asked {
             Self::Enroll { namespace, out } => {
                 Change::Enroll { namespace: Namespace::from(namespace.as_str()), on: !out }
             }
-        }
+            Self::Release { by, file, text } => {
+                let document = match (text, file) {
+                    (Some(text), _) => text.clone(),
+                    (None, Some(file)) => {
+                        std::fs::read_to_string(file).map_err(|error| Failure::file(file, error))?
+                    }
+                    (None, None) => String::new(),
+                };
+                Change::Release { by: by.clone(), document }
+            }
+        })
     }
 }
 
@@ -97,7 +119,7 @@ pub(super) async fn ask(args: ChangeArgs) -> Result<u8, Failure> {
     let control = Peer::from(NAME);
     let mut network = HyperNetwork::default();
     network.remote(control.clone(), Listener::Control, &args.control);
-    let body = serde_json::to_vec(&args.change.change());
+    let body = serde_json::to_vec(&args.change.change()?);
     let body = body.map_err(|error| Failure::failed(error.to_string()))?;
     let mut request = Request::post(CHANGE)
         .body(Bytes::from(body))
@@ -115,11 +137,19 @@ pub(super) async fn ask(args: ChangeArgs) -> Result<u8, Failure> {
         StatusCode::UNAUTHORIZED => Err(Failure::refused(
             "the control plane does not take this signature: another secret, or clocks more than a minute apart",
         )),
+        StatusCode::CONFLICT => Err(Failure::refused(refused(answer.body()))),
         StatusCode::BAD_REQUEST => {
             Err(Failure::refused("there is no such data center in the control plane's topology"))
         }
         status => Err(Failure::failed(format!("the control plane answered {status}"))),
     }
+}
+
+/// Why a release is refused.
+fn refused(body: &Bytes) -> String {
+    let told: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let why = told.as_ref().and_then(|told| told.get("refused")?.as_str());
+    format!("refused: {}", why.unwrap_or("the control plane does not say why"))
 }
 
 /// `revision 7`, or whatever else it says.

@@ -3,7 +3,7 @@
 //! The data center is in no tier role and its namespaces are not enrolled in the new backend: reads and writes go from the
 //! edge cache straight to the stores, and `cache_ttl` means what the documented service says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use kv_node::config::{
 };
 use kv_node::env::Listener;
 use kv_node::ids::{Dc, Namespace, Peer, Region};
-use kv_node::safeguards::Build;
+use kv_node::safeguards::{Build, Environment};
 
 use super::chance::OsChance;
 use super::exit::Failure;
@@ -95,6 +95,7 @@ fn config(keys: &Keys, options: &Options) -> NodeConfig {
         }),
         stores: STORES.map(StoreAbout::plain).to_vec(),
         control: None,
+        environment: Environment::Production,
         gateway_pipeline: pipeline.clone(),
         supercache_pipeline: pipeline,
         isolates: ISOLATES,
@@ -109,12 +110,7 @@ fn config(keys: &Keys, options: &Options) -> NodeConfig {
             crawl_keys_per_s: if options.data.is_some() { CRAWL_KEYS_PER_S } else { 0 },
             ..Limits::default()
         },
-        initial: Snapshot {
-            revision: 1,
-            new_backend: true,
-            dcs: BTreeMap::new(),
-            enrolled: BTreeSet::new(),
-        },
+        initial: Snapshot { revision: 1, new_backend: true, ..Snapshot::default() },
     }
 }
 

@@ -46,13 +46,14 @@ impl Health {
         at != Timestamp::default() && now.since(at) < RECOVERY
     }
 
-    /// Takes note of how a request went.
-    pub(super) fn observe<T>(&self, outcome: &Result<T, StoreError>, now: Timestamp) {
+    /// Takes note of how a request went; true where the store was down and is back by it.
+    pub(super) fn observe<T>(&self, outcome: &Result<T, StoreError>, now: Timestamp) -> bool {
         match outcome {
             // A store that holds something odd is there.
             Ok(_) | Err(StoreError::Malformed) => {
                 if self.failures.swap(0, Ordering::Relaxed) >= FAILURES_MAX {
                     self.recovered_at_us.store(now.0, Ordering::Relaxed);
+                    return true;
                 }
             }
             Err(StoreError::KnownDown | StoreError::Busy) => {}
@@ -62,6 +63,7 @@ impl Health {
                 }
             }
         }
+        false
     }
 }
 

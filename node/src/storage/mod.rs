@@ -9,6 +9,7 @@ mod index;
 mod layout;
 mod list;
 mod object_store;
+mod pace;
 mod plain;
 mod probe;
 mod queue;

@@ -9,6 +9,7 @@ use futures_util::future::{Either, join, join_all, select};
 use super::health::{Health, RECOVERY};
 use super::layout;
 use super::object_store::{ObjectStore, StoreError, StoredObject, Written};
+use super::pace::Pace;
 use super::queue::Behind;
 use super::{Found, Repaired, StorageError};
 use crate::admission::{Busy, Gate, RetryBudget};
@@ -22,6 +23,7 @@ pub(super) struct Replica {
     pub(super) store: Arc<dyn ObjectStore>,
     gate: Gate,
     health: Health,
+    pace: Pace,
     behind: Behind,
 }
 
@@ -34,6 +36,8 @@ pub struct Storage {
     /// Until then one store is not even believed where the other does not answer.
     alone_from: Timestamp,
     retries: Arc<RetryBudget>,
+    /// Whether a store that comes back is spared a rush.
+    paces: bool,
     /// Whose work that is which no customer waits for.
     pub(super) nobody: Namespace,
     pub(super) env: NodeEnv,
@@ -65,12 +69,17 @@ struct Said {
     copy: Copy,
 }
 
+/// As it was in June 2025: whoever misses asks.
+fn all_at_once() -> bool {
+    true
+}
+
 impl Storage {
     /// Storage over one or two stores. A node that begins does not know what a store may have missed while nobody watched, so
     /// at first it believes none alone: until the crawler has been through, or where none runs here, for a minute.
     pub fn new(
         stores: Vec<Arc<dyn ObjectStore>>,
-        crawls: bool,
+        (crawls, paces): (bool, bool),
         env: NodeEnv,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -80,12 +89,13 @@ impl Storage {
             behind: Behind::new(env.chance.stream(&format!("catch-up/{}", store.peer()))),
             gate: Gate::default(),
             health: Health::default(),
+            pace: Pace::default(),
             store,
         };
         let stores = stores.into_iter().map(replica).collect();
         let retries = Arc::new(RetryBudget::new(env.chance.stream("retries/stores")));
         let (settled_us, nobody) = (Arc::new(settled.0.into()), Namespace::from(""));
-        Self { stores, settled_us, alone_from, retries, nobody, env, metrics }
+        Self { stores, settled_us, alone_from, retries, paces, nobody, env, metrics }
     }
 
     /// Reads a key from all stores at once.
@@ -249,13 +259,17 @@ impl Storage {
     ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T> {
         let (this, customer) = (self.clone(), customer.clone());
         async move {
-            let Replica { store: object_store, gate, health, .. } = &this.stores[store];
+            let Replica { store: object_store, gate, health, pace, .. } = &this.stores[store];
             // Where no other store is up either, or none would be believed alone, asking is better than knowing.
             let now = this.env.clock.now();
             let another = now >= this.alone_from
                 && this.stores.iter().any(|replica| !replica.health.is_down());
             let admitted = !another || health.admits(now);
-            let outcome = if admitted {
+            let in_time =
+                if this.paces { pace.admits(now, health.is_down()) } else { all_at_once() };
+            let outcome = if admitted && !in_time {
+                Err(StoreError::Busy)
+            } else if admitted {
                 match gate.enter(&this.env, &customer).await {
                     Ok(_turn) => call.await,
                     Err(Busy) => Err(StoreError::Busy),
@@ -263,7 +277,14 @@ impl Storage {
             } else {
                 Err(StoreError::KnownDown)
             };
-            health.observe(&outcome, this.env.clock.now());
+            let now = this.env.clock.now();
+            let others_up = || {
+                let mut others = this.stores.iter().enumerate().filter(|(at, _)| *at != store);
+                others.any(|(_, other)| !other.health.is_down())
+            };
+            if health.observe(&outcome, now) {
+                pace.back(now, !others_up());
+            }
             this.metrics.store_request(object_store.peer(), operation, &outcome);
             this.metrics.store_up(store, !health.is_down());
             outcome

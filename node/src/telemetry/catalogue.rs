@@ -70,8 +70,8 @@ macro_rules! catalogue {
 catalogue! {
     /// Requests that entered a script.
     REQUESTS_RECEIVED = counter(
-        "node_requests_received_total", &["script"], "requests",
-        "How many requests entered each script, answered or not?");
+        "node_requests_received_total", &["script", "build"], "requests",
+        "How many requests entered each script and fell to which build, answered or not?");
     /// Answers by everything that tells them apart.
     RESPONSES = counter(
         "node_responses_total",
@@ -156,6 +156,10 @@ catalogue! {
     /// Whether the node is in service.
     SERVING = gauge(
         "node_serving", &[], "1 or 0", "Does the node take customers and own keys?");
+    /// Whether the new backend is on.
+    NEW_BACKEND = gauge(
+        "node_new_backend", &[], "1 or 0",
+        "Is the new backend on here, as the node's configuration has it?");
     /// What each script runs.
     BUILD_INFO = gauge(
         "node_build_info", &["script", "build", "environment"], "1",
@@ -180,6 +184,18 @@ catalogue! {
     CONTROL_QUARANTINED = gauge(
         "control_member_quarantined", &["dc"], "1 or 0",
         "Which owner was taken out of placement because it failed?");
+    /// What operators last ordered.
+    CONTROL_NEW_BACKEND_ORDERED = gauge(
+        "control_new_backend_ordered", &[], "1 or 0",
+        "Did operators last order the new backend on or off, whatever was configured since?");
+    /// What became of releases.
+    CONTROL_RELEASES = counter(
+        "control_releases_total", &["result"], "releases",
+        "What became of releases: taken, refused, rolled back?");
+    /// Releases under way.
+    CONTROL_RELEASE_UNDER_WAY = gauge(
+        "control_release_under_way", &["script", "build"], "1 or 0",
+        "Which build is being released?");
     /// Alerts that arrived at the control plane.
     CONTROL_ALERTS = counter(
         "control_alerts_received_total", &["alert", "status"], "alerts",

@@ -61,6 +61,33 @@ pub enum Lifecycle {
         /// Which one.
         dc: Dc,
     },
+    /// A release was taken, or one of its stages begins.
+    Released {
+        /// Who released.
+        by: String,
+        /// What.
+        says: String,
+        /// What came of it.
+        revision: u64,
+    },
+    /// A release was refused: nothing of it was done.
+    ReleaseRefused {
+        /// Who wanted to release.
+        by: String,
+        /// Revision, environment, line and field, and what is wrong there.
+        why: String,
+    },
+    /// A script runs what it ran before a release.
+    RolledBack {
+        /// Who had it rolled back.
+        by: String,
+        /// Which script.
+        script: ScriptName,
+        /// Why.
+        why: String,
+        /// What came of it.
+        revision: u64,
+    },
     /// The control plane let a data center back in, or found that it is not fit yet.
     ReturnProbed {
         /// Which one.

@@ -52,6 +52,10 @@ pub enum ErrorClass {
     Damaged,
     /// An exception left the script.
     Exception,
+    /// The build is one of another environment.
+    WrongEnvironment,
+    /// There is no such build.
+    NoSuchBuild,
 }
 
 impl ErrorClass {
@@ -67,6 +71,8 @@ impl ErrorClass {
             Self::Unavailable => "unavailable",
             Self::Damaged => "damaged",
             Self::Exception => "exception",
+            Self::WrongEnvironment => "wrong-environment",
+            Self::NoSuchBuild => "no-such-build",
         }
     }
 }

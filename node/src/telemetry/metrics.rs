@@ -13,7 +13,7 @@ use super::registry::{Counter, Gauge, Histogram, Registry};
 use crate::cache::{CacheResult, TierError, TierRole};
 use crate::config::Namespaces;
 use crate::ids::{BuildId, Dc, Namespace, Peer};
-use crate::safeguards::{Build, Environment};
+use crate::safeguards::Build;
 use crate::storage::{Crawled, StoreError};
 use crate::striped::Striped;
 use crate::worker::ScriptName;
@@ -60,7 +60,6 @@ struct Counts {
 pub struct Metrics {
     registry: Registry,
     namespaces: Arc<Namespaces>,
-    received: [Counter; 2],
     /// Each thread looks up for itself: a series is begun once all the same.
     answers: Striped<Handles<Short, Counts>>,
     // Answers that differ in their namespace alone share these.
@@ -74,6 +73,8 @@ pub struct Metrics {
     sent: Handles<&'static str, Counter>,
     crawled: Handles<&'static str, Counter>,
     isolates: Handles<(ScriptName, BuildId), Gauge>,
+    builds: Handles<(ScriptName, BuildId), Gauge>,
+    received: Handles<(ScriptName, Option<BuildId>), Counter>,
     env_changed: [Gauge; 2],
     stores_up: Vec<Gauge>,
     writes_waiting: Vec<Gauge>,
@@ -99,6 +100,8 @@ pub struct Metrics {
     pub config_revision: Gauge,
     /// Is the node in service?
     pub serving: Gauge,
+    /// Is the new backend on here?
+    pub new_backend: Gauge,
 }
 
 impl Metrics {
@@ -106,15 +109,13 @@ impl Metrics {
     pub fn new(namespaces: Arc<Namespaces>, stores: &[Peer]) -> Self {
         let registry = Registry::default();
         let scripts = [ScriptName::Gateway, ScriptName::Supercache];
-        let received =
-            scripts.map(|s| registry.counter(&catalogue::REQUESTS_RECEIVED, &[s.name()]));
         let env_changed =
             scripts.map(|s| registry.gauge(&catalogue::ISOLATES_ENV_CHANGED, &[s.name()]));
         let counter = |metric| registry.counter(metric, &[]);
         let gauge = |metric| registry.gauge(metric, &[]);
         gauge(&catalogue::STORES_CONFIGURED).set(i64::try_from(stores.len()).unwrap_or(i64::MAX));
         Self {
-            received,
+            received: Mutex::default(),
             env_changed,
             stores_up: stores
                 .iter()
@@ -139,6 +140,7 @@ impl Metrics {
             refresh_failures: counter(&catalogue::REFRESH_FAILURES),
             config_revision: gauge(&catalogue::CONFIG_REVISION),
             serving: gauge(&catalogue::SERVING),
+            new_backend: gauge(&catalogue::NEW_BACKEND),
             registry,
             namespaces,
             answers: Striped::default(),
@@ -152,12 +154,16 @@ impl Metrics {
             sent: Mutex::default(),
             crawled: Mutex::default(),
             isolates: Mutex::default(),
+            builds: Mutex::default(),
         }
     }
 
-    /// Counts a request that enters a script.
-    pub fn received(&self, script: ScriptName) {
-        self.received[script as usize].inc();
+    /// What requests are counted by that enter a script and fall to a build; to none where they are refused before.
+    pub fn received(&self, script: ScriptName, build: Option<&BuildId>) -> Counter {
+        handle(&self.received, (script, build.cloned()), |(script, build)| {
+            let labels = [script.name(), build.as_ref().map_or("none", BuildId::as_str)];
+            self.registry.counter(&catalogue::REQUESTS_RECEIVED, &labels)
+        })
     }
 
     /// Counts an answer.
@@ -309,14 +315,13 @@ impl Metrics {
         }
     }
 
-    /// Says what a script runs.
+    /// Says what a script runs: a build, or no longer that build where it has no isolates.
     pub fn build(&self, script: ScriptName, build: &Build, isolates: usize) {
-        let environment = match build.environment {
-            Environment::Production => "production",
-            Environment::Staging => "staging",
-        };
-        let labels = [script.name(), build.id.as_str(), environment];
-        self.registry.gauge(&catalogue::BUILD_INFO, &labels).set(1);
+        let labels = [script.name(), build.id.as_str(), build.environment.name()];
+        let runs = handle(&self.builds, (script, build.id.clone()), |_| {
+            self.registry.gauge(&catalogue::BUILD_INFO, &labels)
+        });
+        runs.set(i64::from(isolates > 0));
         handle(&self.isolates, (script, build.id.clone()), |(script, build)| {
             self.registry.gauge(&catalogue::ISOLATES, &[script.name(), build.as_str()])
         })

@@ -276,14 +276,17 @@ mod tests {
         let registry = Registry::default();
         let revision = registry.gauge(&catalogue::CONFIG_REVISION, &[]);
         let seconds = registry.histogram(&catalogue::RESPONSE_SECONDS, &["gateway", "get"]);
-        let received = registry.counter(&catalogue::REQUESTS_RECEIVED, &["a\"b\\c"]);
+        let received = registry.counter(&catalogue::REQUESTS_RECEIVED, &["gateway", "a\"b\\c"]);
         revision.set(-3);
         received.add(1_234_567);
         seconds.observe(Duration::from_millis(5));
         seconds.observe(Duration::from_secs(3));
         let text = registry.text();
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(lines[0], "node_requests_received_total{script=\"a\\\"b\\\\c\"} 1234567");
+        assert_eq!(
+            lines[0],
+            "node_requests_received_total{script=\"gateway\",build=\"a\\\"b\\\\c\"} 1234567"
+        );
         let bucket = "node_response_seconds_bucket{script=\"gateway\",operation=\"get\",le=";
         assert_eq!(lines[1], format!("{bucket}\"0.01\"}} 1"));
         assert_eq!(lines[7], format!("{bucket}\"2.5\"}} 1"));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::ScriptName;
 use super::isolate::Isolate;
+use super::pipeline::Slot;
 use crate::config::Config;
 use crate::ids::Dc;
 use crate::safeguards::Build;
@@ -24,5 +25,6 @@ pub struct Ground {
     /// The build that serves it.
     pub build: Arc<Build>,
     pub(super) isolates: Vec<Arc<Isolate>>,
+    pub(super) slot: Arc<Slot>,
     pub(crate) telemetry: Arc<Telemetry>,
 }

@@ -51,6 +51,15 @@ impl IsolateStarts {
         Self { dc, script, env, next: AtomicU32::new(0) }
     }
 
+    /// Stands where a build has no isolates: nothing ever runs in it.
+    pub(super) fn none(&self) -> Arc<Isolate> {
+        Arc::new(Isolate {
+            id: u32::MAX,
+            bindings: Mutex::new(Bindings::configured(&self.dc)),
+            written: AtomicBool::new(false),
+        })
+    }
+
     pub(super) fn start(&self, build: &Build) -> Arc<Isolate> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let event = Lifecycle::IsolateStarted {

@@ -9,12 +9,12 @@ mod ctx;
 mod exception;
 mod ground;
 mod isolate;
+mod pipeline;
 mod script_env;
 
 use std::fmt;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -26,15 +26,17 @@ pub use ctx::{Ctx, Notes};
 pub use exception::Thrown;
 pub use ground::Ground;
 pub use isolate::{Isolate, IsolateStarts};
+pub use pipeline::Stands;
 pub use script_env::{Bindings, ScriptEnv};
 
+use self::pipeline::{Pipelines, Slot};
 use self::script_env::RequestEnv;
-use crate::config::{ConfigStore, PipelineEntry};
+use crate::config::{Config, ConfigStore, PipelineEntry};
 use crate::env::{NodeEnv, Stream};
 use crate::ids::Dc;
-use crate::safeguards::{Build, Safeguard};
-use crate::striped::{Apart, Striped};
-use crate::telemetry::{Lifecycle, Place, Telemetry, Trace, TraceContext, TraceIds};
+use crate::safeguards::{Environment, Safeguard};
+use crate::striped::Striped;
+use crate::telemetry::{Lifecycle, Place, Telemetry, Trace, TraceContext};
 
 /// Which of a data center's two scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,67 +64,51 @@ pub enum Outcome {
     Answered(Response<Bytes>),
     /// An exception left the script: the caller gets 500 and nothing else.
     Exception,
+    /// The request fell to a build of another environment, which has no rights here.
+    WrongEnvironment,
+    /// The request fell to a build that is not there.
+    NoSuchBuild,
 }
 
 /// Runs one script.
 pub struct Worker {
     dc: Dc,
     script: ScriptName,
-    pipeline: Vec<Slot>,
-    weight_sum: u64,
+    pipelines: Pipelines,
+    threads: Striped<Mutex<Thread>>,
     draws: Stream,
     env: NodeEnv,
     telemetry: Arc<Telemetry>,
-    starts: IsolateStarts,
 }
 
-struct Slot {
-    weight: u64,
-    build: Arc<Build>,
-    isolates: Mutex<Vec<Arc<Isolate>>>,
-    trace_ids: TraceIds,
-    /// Numbers of requests that are given out.
-    numbered: Apart<AtomicU64>,
-    threads: Striped<Mutex<Thread>>,
-}
-
-/// What a thread that serves requests has of a slot.
+/// What a thread that serves requests has of a script.
 #[derive(Default)]
 struct Thread {
-    /// What they stand on, where it has served one and nothing has changed since.
-    ground: Option<Arc<Ground>>,
-    /// The numbers of its next ones.
-    numbers: Range<u64>,
+    /// The configuration under which it stands so; none where isolates were restarted since.
+    revision: Option<u64>,
+    weight_sum: u64,
+    standing: Vec<Standing>,
 }
 
-/// So many numbers a thread takes at once.
-const NUMBERS: u64 = 64;
+/// The same, of one share of the traffic.
+struct Standing {
+    weight: u64,
+    ground: Arc<Ground>,
+    /// The numbers of its next requests.
+    numbers: Range<u64>,
+}
 
 impl Worker {
     /// Starts a script's isolates: `isolates` for each build of the pipeline.
     pub fn new(
         dc: &Dc,
-        script: ScriptName,
+        (script, environment): (ScriptName, Environment),
         pipeline: &[PipelineEntry],
         isolates: usize,
         (env, telemetry): (NodeEnv, Arc<Telemetry>),
     ) -> Self {
         let starts = IsolateStarts::new(dc.clone(), script, env.clone());
-        let slots: Vec<Slot> = pipeline
-            .iter()
-            .map(|entry| {
-                let build = Arc::new(entry.build.clone());
-                telemetry.metrics.build(script, &build, isolates);
-                Slot {
-                    weight: u64::from(entry.weight),
-                    isolates: Mutex::new((0..isolates).map(|_| starts.start(&build)).collect()),
-                    build,
-                    trace_ids: telemetry.trace_ids(),
-                    numbered: Apart::default(),
-                    threads: Striped::default(),
-                }
-            })
-            .collect();
+        let parts = (starts, telemetry.clone());
         let stream = match script {
             ScriptName::Gateway => "pipeline/gateway",
             ScriptName::Supercache => "pipeline/supercache",
@@ -130,13 +116,18 @@ impl Worker {
         Self {
             dc: dc.clone(),
             script,
-            weight_sum: slots.iter().map(|slot| slot.weight).sum(),
-            pipeline: slots,
+            pipelines: Pipelines::new(script, environment, pipeline, isolates, parts),
+            threads: Striped::default(),
             draws: env.chance.stream(stream),
             env,
             telemetry,
-            starts,
         }
+    }
+
+    /// Takes what a new configuration has the script run, before any request sees that.
+    pub fn configure(&self, new: &Config) {
+        let shares = new.snapshot.pipelines.get(&self.script).and_then(|of| of.get(&self.dc));
+        self.pipelines.configure(&new.snapshot, shares.map_or(&[], Vec::as_slice));
     }
 
     /// Runs the script for one request, under the configuration of now, and catches what it throws. `caller` is the trace that
@@ -151,13 +142,12 @@ impl Worker {
         F: FnOnce(Arc<Ctx>) -> R,
         R: Future<Output = Result<Response<Bytes>, Thrown>> + Send,
     {
-        self.telemetry.metrics.received(self.script);
-        let slot = self.slot();
-        let (ground, number) = self.enter(slot, config);
+        let (ground, number) = self.enter(config);
+        ground.slot.received.inc();
         let ctx = Arc::new(Ctx {
-            trace: Trace::enter(ground.clone(), slot.trace_ids, number, caller),
+            trace: Trace::enter(ground.clone(), ground.slot.trace_ids, number, caller),
             isolate_at: usize::try_from(number).unwrap_or(0) % ground.isolates.len(),
-            env: if slot.build.has(Safeguard::RequestScopedEnv) {
+            env: if ground.build.has(Safeguard::RequestScopedEnv) {
                 RequestEnv::request_scoped()
             } else {
                 RequestEnv::isolate_scoped()
@@ -165,6 +155,18 @@ impl Worker {
             ground,
             notes: Mutex::default(),
         });
+        match ctx.slot.stands {
+            Stands::Here => {}
+            Stands::Elsewhere => return (Outcome::WrongEnvironment, ctx),
+            Stands::Nowhere => {
+                let platform = self.pipelines.platform();
+                return if platform.has(Safeguard::UnknownBuildAnswered) {
+                    (answer_for_nobody(), ctx)
+                } else {
+                    wait_for_nobody().await
+                };
+            }
+        }
         let outcome = AssertUnwindSafe(async { script(ctx.clone()).await }).catch_unwind().await;
         self.observe_env(&ctx);
         let outcome = match outcome {
@@ -183,74 +185,77 @@ impl Worker {
 
     /// Replaces every isolate by a fresh one. Requests under way end where they began.
     pub fn restart_isolates(&self) {
-        for slot in &self.pipeline {
-            let mut isolates = slot.isolates.lock().unwrap_or_else(PoisonError::into_inner);
-            for isolate in isolates.iter_mut() {
-                *isolate = self.starts.start(&slot.build);
-            }
-            drop(isolates);
-            for thread in slot.threads.used() {
-                thread.lock().unwrap_or_else(PoisonError::into_inner).ground = None;
-            }
+        self.pipelines.restart_isolates();
+        for thread in self.threads.used() {
+            thread.lock().unwrap_or_else(PoisonError::into_inner).revision = None;
         }
     }
 
     /// What a request of this thread stands on, and its number, from which isolate and ids follow.
-    fn enter(&self, slot: &Slot, config: &ConfigStore) -> (Arc<Ground>, u64) {
-        let mut mine = slot.threads.mine().lock().unwrap_or_else(PoisonError::into_inner);
-        let number = mine.numbers.next().unwrap_or_else(|| {
-            let first = slot.numbered.fetch_add(NUMBERS, Ordering::Relaxed);
-            mine.numbers = first + 1..first + NUMBERS;
-            first
-        });
-        let ground = match &mine.ground {
-            Some(ground) if ground.config.snapshot.revision == config.revision() => ground.clone(),
+    fn enter(&self, config: &ConfigStore) -> (Arc<Ground>, u64) {
+        let mut mine = self.threads.mine().lock().unwrap_or_else(PoisonError::into_inner);
+        if mine.revision != Some(config.revision()) {
             // The configuration is another, or isolates were restarted.
-            _ => mine.ground.insert(Arc::new(self.ground(slot, config))).clone(),
-        };
-        (ground, number)
+            *mine = self.stand(config);
+        }
+        let at = if mine.standing.len() == 1 { 0 } else { self.draw(&mine) };
+        let standing = &mut mine.standing[at];
+        let number = standing.numbers.next().unwrap_or_else(|| {
+            standing.numbers = standing.ground.slot.numbers();
+            standing.numbers.next().unwrap_or_default()
+        });
+        (standing.ground.clone(), number)
     }
 
-    fn ground(&self, slot: &Slot, config: &ConfigStore) -> Ground {
-        Ground {
-            dc: self.dc.clone(),
-            script: self.script,
-            config: config.current(),
-            build: slot.build.clone(),
-            isolates: slot.isolates.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            telemetry: self.telemetry.clone(),
+    /// Which share a request falls to.
+    fn draw(&self, thread: &Thread) -> usize {
+        let mut drawn = self.draws.below(thread.weight_sum);
+        for (at, standing) in thread.standing.iter().enumerate() {
+            if drawn < standing.weight {
+                return at;
+            }
+            drawn -= standing.weight;
+        }
+        thread.standing.len() - 1
+    }
+
+    fn stand(&self, store: &ConfigStore) -> Thread {
+        let config = store.current();
+        let standing: Vec<Standing> = self
+            .pipelines
+            .current()
+            .iter()
+            .map(|(weight, slot)| Standing {
+                weight: *weight,
+                ground: Arc::new(self.ground(&config, slot)),
+                numbers: 0..0,
+            })
+            .collect();
+        Thread {
+            revision: Some(config.snapshot.revision),
+            weight_sum: standing.iter().map(|standing| standing.weight).sum(),
+            standing,
         }
     }
 
-    /// How many isolates it runs.
-    pub fn isolates(&self) -> usize {
-        let count =
-            |slot: &Slot| slot.isolates.lock().unwrap_or_else(PoisonError::into_inner).len();
-        self.pipeline.iter().map(count).sum()
+    fn ground(&self, config: &Arc<Config>, slot: &Arc<Slot>) -> Ground {
+        Ground {
+            dc: self.dc.clone(),
+            script: self.script,
+            config: config.clone(),
+            build: slot.build.clone(),
+            isolates: slot.isolates(),
+            slot: slot.clone(),
+            telemetry: self.telemetry.clone(),
+        }
     }
 
     /// In how many isolates the env is not what they were configured with.
     pub fn isolates_with_changed_env(&self) -> usize {
         let changed = |slot: &Slot| {
-            let isolates = slot.isolates.lock().unwrap_or_else(PoisonError::into_inner);
-            isolates.iter().filter(|isolate| isolate.env_changed(&self.dc)).count()
+            slot.isolates().iter().filter(|isolate| isolate.env_changed(&self.dc)).count()
         };
-        self.pipeline.iter().map(changed).sum()
-    }
-
-    fn slot(&self) -> &Slot {
-        let last = &self.pipeline[self.pipeline.len() - 1];
-        if self.pipeline.len() == 1 {
-            return last;
-        }
-        let mut drawn = self.draws.below(self.weight_sum);
-        for slot in &self.pipeline {
-            if drawn < slot.weight {
-                return slot;
-            }
-            drawn -= slot.weight;
-        }
-        last
+        self.pipelines.current().iter().map(|(_, slot)| changed(slot)).sum()
     }
 
     /// Tells of a write to the env once per isolate and way of scoping, not once per request.
@@ -267,6 +272,15 @@ impl Worker {
             self.env.sink.lifecycle(self.env.clock.now(), event);
         }
     }
+}
+
+fn answer_for_nobody() -> Outcome {
+    Outcome::NoSuchBuild
+}
+
+/// As it was in July 2023: what takes the request has nobody behind it.
+async fn wait_for_nobody<T>() -> T {
+    std::future::pending().await
 }
 
 impl fmt::Debug for Worker {

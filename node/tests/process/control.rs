@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -42,18 +42,29 @@ impl Topology {
         Self { folder, _store: store, edge, tier, control }
     }
 
-    /// What `kv-node change` printed.
+    /// The revision that `kv-node change` printed.
     fn change(&mut self, asked: &[&str]) -> u64 {
-        let control = self.control.address("control").to_string();
-        let config = self.folder.path().join("control.toml");
-        let output = Command::new(env!("CARGO_BIN_EXE_kv-node"))
-            .args(["change", "--control", &control, "--config", config.to_str().unwrap()])
-            .args(asked)
-            .output()
-            .unwrap();
+        let output = self.ask(asked);
         let said = String::from_utf8_lossy(&output.stdout);
         let revision = said.trim().strip_prefix("revision ");
         revision.unwrap_or_else(|| panic!("{output:?}")).parse().unwrap()
+    }
+
+    fn ask(&mut self, asked: &[&str]) -> Output {
+        let control = self.control.address("control").to_string();
+        let config = self.folder.path().join("control.toml");
+        Command::new(env!("CARGO_BIN_EXE_kv-node"))
+            .args(["change", "--control", &control, "--config", config.to_str().unwrap()])
+            .args(asked)
+            .output()
+            .unwrap()
+    }
+
+    /// Releases a text out of a file.
+    fn release(&mut self, text: &str) -> Output {
+        let file = self.folder.path().join("release.toml");
+        std::fs::write(&file, text).unwrap();
+        self.ask(&["release", "--by", "a test", file.to_str().unwrap()])
     }
 }
 
@@ -73,6 +84,8 @@ TIER = {{ region = "OC", regional_weight = 1, upper_weight = 1 }}
 [keys]
 secret = "{}"
 alerts_token = "for alerts only"
+[[builds]]
+id = "next"
 [initial]
 enrolled = ["ns"]
 "#,
@@ -234,4 +247,28 @@ fn health_is_whether_a_listener_answers() {
     assert_eq!(run(&["health", &address]).code, Some(0));
     drop(store);
     assert_eq!(run(&["health", &address]).code, Some(1));
+}
+
+#[test]
+fn a_release_is_refused_with_its_reason_or_taken_and_taken_back() {
+    let mut topology = Topology::new();
+    let admin = topology.edge.address("admin");
+    let next = "node_build_info{script=\"gateway\",build=\"next\",environment=\"production\"} ";
+
+    let release = "environment = \"production\"\n[gateway]\nbuild = \"next\"\npercent = 50\n";
+    let misspelt = topology.release(&release.replace("next", "nxt"));
+    let said = String::from_utf8_lossy(&misspelt.stderr);
+    assert!(!misspelt.status.success() && misspelt.stdout.is_empty(), "{misspelt:?}");
+    let reason = "environment production, line 3, gateway.build: there is no build \"nxt\"; did you mean \"next\"?";
+    assert!(said.contains(reason), "{said}");
+    assert_eq!(metric(admin, next), None, "nothing of it was done");
+
+    assert!(topology.release(release).status.success());
+    until(admin, next, 1);
+    let back = topology.release("environment = \"production\"\nrollback = \"gateway\"\n");
+    assert!(back.status.success(), "{back:?}");
+    until(admin, next, 0);
+    let again = topology.release("environment = \"production\"\nrollback = \"gateway\"\n");
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(said.contains("no release of gateway is there to be rolled back"), "{said}");
 }

@@ -91,7 +91,7 @@ fn a_key_is_read_through_the_tier_of_another_data_center() {
 
     let metrics = ask(tier.address("admin"), "GET", "/metrics", b"");
     let count = |line: &str| {
-        let script = "node_requests_received_total{script=\"supercache\"} ";
+        let script = "node_requests_received_total{script=\"supercache\",build=\"current\"} ";
         line.strip_prefix(script)?.parse::<u64>().ok()
     };
     // The edge's write, and the tier's own read, which goes through its tier without a socket.

@@ -17,7 +17,7 @@ use kv_node::env::{
     TelemetrySink, Timestamp,
 };
 use kv_node::ids::{Dc, NamespaceClass, Peer, Region};
-use kv_node::safeguards::Build;
+use kv_node::safeguards::{Build, Environment};
 use kv_node::storage::S3Access;
 use kv_node::telemetry::ship::Fate;
 use kv_node::telemetry::{ExceptionReport, Lifecycle, ResponseLine, SpanRecord};
@@ -279,6 +279,7 @@ impl Bench {
             }),
             stores: about_stores,
             control: None,
+            environment: Environment::Production,
             gateway_pipeline: pipeline.clone(),
             supercache_pipeline: pipeline,
             isolates: 1,
@@ -296,6 +297,7 @@ impl Bench {
                 new_backend: true,
                 dcs: BTreeMap::from([(dc.clone(), DcStatus::default())]),
                 enrolled: tiered.then(|| NAMESPACE.into()).into_iter().collect(),
+                ..Snapshot::default()
             },
             dc,
         };

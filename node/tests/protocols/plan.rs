@@ -1,6 +1,6 @@
 //! What stands where: plans of data centers and stores.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kv_node::config::{
@@ -8,7 +8,7 @@ use kv_node::config::{
     StoreProtocol,
 };
 use kv_node::ids::{Dc, Namespace, NamespaceClass};
-use kv_node::safeguards::{Build, Safeguard};
+use kv_node::safeguards::{Build, Environment, Safeguard};
 use kv_node::storage::S3Access;
 
 use crate::bench::{NAMESPACE, Speaks};
@@ -133,8 +133,8 @@ pub(crate) fn snapshot(plan: &Plan) -> Snapshot {
     Snapshot {
         revision: 1,
         new_backend: true,
-        dcs: BTreeMap::new(),
         enrolled: BOTH.into_iter().filter(|_| plan.enrolled).map(Into::into).collect(),
+        ..Snapshot::default()
     }
 }
 
@@ -161,6 +161,7 @@ pub(crate) fn node_config(
         members: members.clone(),
         stores: plan.stores.iter().map(store).collect(),
         control: None,
+        environment: Environment::Production,
         gateway_pipeline: pipeline.clone(),
         supercache_pipeline: pipeline,
         isolates: 1,

@@ -83,6 +83,10 @@ impl Evaluator<'_> {
         time: TimestampMs,
     ) -> Result<Vec<Sample>, EvalError> {
         let mut left = self.vector(&binary.left, time)?;
+        // Nothing can match, so what stands on the right need not be known. Rules begin with what makes them matter.
+        if left.is_empty() && binary.operator != Operator::Or {
+            return Ok(left);
+        }
         let mut right = self.vector(&binary.right, time)?;
         let mut matches = std::mem::take(&mut self.cache.node(binary.node).matches);
         let keys_of = |vector: &[Sample], matches: &mut Matches, is_left: bool| -> Vec<usize> {

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use kv_node::Node;
 use kv_node::config::{Limits, NodeConfig, PipelineEntry, StoreAbout, StoreProtocol};
 use kv_node::ids::{Dc, Name, Namespace, Peer, Version};
+use kv_node::safeguards::Environment;
 use kv_node::storage::{S3Access, StoredObject, s3_body, s3_content};
 use kv_store::s3::{ANY_REGION, Credentials};
 use kv_store::{MemoryStore, Object, S3Store};
@@ -101,6 +102,7 @@ impl Hosts for InProcess {
                 .collect(),
             // Whoever is there from the beginning knows the first configuration.
             control: Some(Peer::from("control")),
+            environment: Environment::Production,
             gateway_pipeline: pipeline.clone(),
             supercache_pipeline: pipeline,
             isolates: nodes.isolates,

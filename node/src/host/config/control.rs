@@ -53,6 +53,9 @@ pub(in super::super) struct ControlFile {
     /// Besides "current", which lacks nothing.
     #[serde(default)]
     builds: Vec<Spanned<Build>>,
+    /// The class of each member, in which releases have their stages.
+    #[serde(default)]
+    classes: BTreeMap<Dc, String>,
     /// What the control plane runs; "current" where nothing is said.
     build: Option<Spanned<BuildId>>,
     /// The namespace of synthetic reads; the first enrolled one where none is given.
@@ -123,11 +126,13 @@ impl Source<ControlFile> {
                 }),
                 secret: secret.into(),
                 build,
+                builds,
+                classes: file.classes,
                 initial: Snapshot {
                     revision: file.initial.revision,
                     new_backend: file.initial.new_backend,
-                    dcs: BTreeMap::new(),
                     enrolled: file.initial.enrolled,
+                    ..Snapshot::default()
                 },
                 probe_namespace: file.probe_namespace,
                 alerts_token,

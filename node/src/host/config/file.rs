@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use kv_node::config::{Limits, Member};
 use kv_node::ids::{Account, BuildId, Dc, Namespace, NamespaceClass, Region};
-use kv_node::safeguards::Build;
+use kv_node::safeguards::{Build, Environment};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -38,6 +38,9 @@ pub(in super::super) struct File {
     pub(super) builds: Vec<Spanned<Build>>,
     #[serde(default)]
     pub(super) pipelines: Pipelines,
+    /// Builds of another environment have no rights here; production where nothing is said.
+    #[serde(default)]
+    pub(super) environment: Environment,
     #[serde(default)]
     pub(super) namespaces: Vec<NamespaceTable>,
     #[serde(default)]

@@ -134,6 +134,7 @@ impl Source {
                 }),
                 stores,
                 control,
+                environment: file.environment,
                 gateway_pipeline,
                 supercache_pipeline,
                 isolates: file.isolates.map_or(1, Spanned::into_inner),
@@ -145,8 +146,8 @@ impl Source {
                 initial: Snapshot {
                     revision: file.initial.revision,
                     new_backend: file.initial.new_backend,
-                    dcs: BTreeMap::new(),
                     enrolled: file.initial.enrolled,
+                    ..Snapshot::default()
                 },
             },
             network,

@@ -1,0 +1,389 @@
+//! The release tool: what is released, stage by stage, and how it is stopped.
+//!
+//! Whatever is wrong with a release is found before any node hears of it: a release is taken as a whole or refused as a whole.
+//! What the tool of 2023 did not check is a safeguard here, so that its faults can be had again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use super::Control;
+use super::document::{self, NewBackend, Place, Release, Revision, Step, What, Wrong};
+use crate::config::{Killed, Share, Snapshot};
+use crate::ids::{BuildId, Dc};
+use crate::safeguards::{Build, Environment, Safeguard};
+use crate::telemetry::Lifecycle;
+use crate::worker::ScriptName;
+
+/// The sliver that a release begins with, and how long it is looked at.
+const CANARY_PERCENT: f64 = 0.1;
+const CANARY_SOAK: Duration = Duration::from_mins(3);
+/// Earlier configurations that are kept.
+const HISTORY_MAX: usize = 64;
+/// Weights of shares add up to this: a thousandth of a percent is the least.
+const WHOLE: u64 = 100_000;
+
+type Pipelines = BTreeMap<Dc, Vec<Share>>;
+
+/// What the release tool keeps in mind.
+#[derive(Debug, Default)]
+pub(super) struct Releases {
+    /// Configurations that are no longer live, the newest last.
+    history: Vec<Snapshot>,
+    /// One that is to be, with the revision that it was made of.
+    draft: Option<Snapshot>,
+    /// What each script ran before the release that is under way or was the last one.
+    rollouts: BTreeMap<ScriptName, Rollout>,
+    begun: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Rollout {
+    number: u64,
+    build: BuildId,
+    before: Option<Pipelines>,
+    under_way: bool,
+}
+
+impl Control {
+    /// Takes a release, or refuses it; either way the journal says who it was.
+    pub(super) fn release(self: &Arc<Self>, by: &str, text: &str) -> Response<Bytes> {
+        let read = if self.build.has(Safeguard::ReleaseSchema) {
+            document::by_schema(text)
+        } else {
+            document::as_it_comes(text)
+        };
+        match read.and_then(|release| self.carry_out(by, release)) {
+            Ok(revision) => {
+                self.metrics.release("taken");
+                Response::new(Bytes::from(json!({ "revision": revision }).to_string()))
+            }
+            Err(Wrong { place: Place { line, field }, why }) => {
+                let revision = self.intended().revision;
+                let environment = document::environment_of(text);
+                let why = format!(
+                    "revision {revision}, environment {environment}, line {line}, {field}: {why}"
+                );
+                self.metrics.release("refused");
+                let body = json!({ "refused": why }).to_string();
+                let event = Lifecycle::ReleaseRefused { by: by.to_owned(), why };
+                self.env.sink.lifecycle(self.env.clock.now(), event);
+                let mut response = Response::new(Bytes::from(body));
+                *response.status_mut() = StatusCode::CONFLICT;
+                response
+            }
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, by: &str, release: Release) -> Result<u64, Wrong> {
+        let Release { environment, what, place } = release;
+        let wrong = |why: String| Wrong { place: place.clone(), why };
+        match what {
+            What::Build { script, build, steps } => {
+                if self.build.has(Safeguard::BuildExists) {
+                    self.build_must_exist(&build).map_err(&wrong)?;
+                }
+                if self.build.has(Safeguard::BuildOfEnvironment) {
+                    self.build_must_be_of(environment, &build).map_err(&wrong)?;
+                }
+                Ok(self.roll_out(by, script, &build, steps))
+            }
+            What::NewBackend(NewBackend { on, allow, draft }) => {
+                let mut next = self.intended().clone();
+                next.new_backend = on.unwrap_or(next.new_backend);
+                next.allowed = allow.or(next.allowed);
+                if draft {
+                    return Ok(self.draft(by, next));
+                }
+                self.configure(by, next, "a configuration").map_err(wrong)
+            }
+            What::Revision(revision) => {
+                let next = self.kept(revision).map_err(wrong)?;
+                let live = self.intended().clone();
+                let next = if self.build.has(Safeguard::ForwardOnly) {
+                    only_forward(&live, next).map_err(wrong)?
+                } else {
+                    older_wins(&live, next)
+                };
+                let says = format!("the configuration {}", revision.says());
+                self.configure(by, next, &says).map_err(wrong)
+            }
+            What::Rollback(script) => self.roll_back(by, script, "asked for").ok_or_else(|| {
+                wrong(format!("no release of {} is there to be rolled back", script.name()))
+            }),
+        }
+    }
+
+    fn build_must_exist(&self, id: &BuildId) -> Result<(), String> {
+        if self.builds.contains_key(id) {
+            return Ok(());
+        }
+        let like = |known: &BuildId| strsim::jaro_winkler(known.as_str(), id.as_str());
+        let nearest = self.builds.keys().max_by(|a, b| like(a).total_cmp(&like(b)));
+        let hint = nearest.filter(|known| like(known) > 0.9);
+        let hint = hint.map_or_else(String::new, |known| format!("; did you mean \"{known}\"?"));
+        Err(format!("there is no build \"{id}\"{hint}"))
+    }
+
+    fn build_must_be_of(&self, environment: Environment, id: &BuildId) -> Result<(), String> {
+        match self.builds.get(id) {
+            Some(build) if build.environment != environment => {
+                Err(format!("build \"{id}\" is one of {}", build.environment.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a configuration the live one.
+    fn configure(self: &Arc<Self>, by: &str, next: Snapshot, says: &str) -> Result<u64, String> {
+        if self.build.has(Safeguard::KillSwitchApart) {
+            against_switches(&next, &self.intended().killed)?;
+        }
+        let revision = self.revise(|intended| {
+            *intended = Snapshot { revision: intended.revision, ..next };
+        });
+        self.told(by, says.to_owned(), revision);
+        Ok(revision)
+    }
+
+    fn draft(&self, by: &str, next: Snapshot) -> u64 {
+        let revision = next.revision;
+        self.releases().draft = Some(next);
+        self.told(by, "a draft of a configuration".to_owned(), revision);
+        revision
+    }
+
+    fn kept(&self, revision: Revision) -> Result<Snapshot, String> {
+        let releases = self.releases();
+        let found = match revision {
+            Revision::Draft => {
+                return releases.draft.clone().ok_or("nothing is drafted".to_owned());
+            }
+            Revision::Before(back) => releases.history.iter().rev().nth(back - 1),
+            Revision::Number(number) => {
+                releases.history.iter().rev().find(|kept| kept.revision == number)
+            }
+        };
+        found.cloned().ok_or_else(|| {
+            let known = releases.history.first().map_or(0, |kept| kept.revision);
+            format!("no such configuration is kept; the oldest is revision {known}")
+        })
+    }
+
+    /// Begins with the first stage; the others follow by themselves.
+    fn roll_out(
+        self: &Arc<Self>,
+        by: &str,
+        script: ScriptName,
+        build: &BuildId,
+        mut steps: Vec<Step>,
+    ) -> u64 {
+        if steps.is_empty() {
+            steps.push(Step::of(100.0, Duration::ZERO));
+        }
+        if self.build.has(Safeguard::CanaryFirst) {
+            canary_first(&mut steps);
+        }
+        let number = {
+            let before = self.intended().pipelines.get(&script).cloned();
+            let mut releases = self.releases();
+            releases.begun += 1;
+            let number = releases.begun;
+            let build = build.clone();
+            let rollout = Rollout { number, build, before, under_way: true };
+            if let Some(replaced) = releases.rollouts.insert(script, rollout) {
+                self.metrics.under_way(script, &replaced.build, false);
+            }
+            number
+        };
+        self.metrics.under_way(script, build, true);
+        let mut steps = steps.into_iter();
+        let Some(first) = steps.next() else { return self.intended().revision };
+        let revision = self.stage(by, script, build, &first);
+        let (this, by, build) = (self.clone(), by.to_owned(), build.clone());
+        self.env.tasks.spawn(Box::pin(async move {
+            let mut last = first;
+            for step in steps {
+                this.env.clock.sleep(last.soak()).await;
+                if !this.is_under_way(script, number) {
+                    return;
+                }
+                this.stage(&by, script, &build, &step);
+                last = step;
+            }
+            this.env.clock.sleep(last.soak()).await;
+            // A share that is no whole is a release that somebody goes on with, or takes back.
+            if last.percent >= 100.0 && last.classes.is_empty() {
+                this.ended(script, number);
+            }
+        }));
+        revision
+    }
+
+    /// Gives a build a share of a script's traffic.
+    fn stage(self: &Arc<Self>, by: &str, script: ScriptName, build: &BuildId, step: &Step) -> u64 {
+        let before =
+            self.releases().rollouts.get(&script).and_then(|rollout| rollout.before.clone());
+        let weight = weight_of(step.percent);
+        let revision = self.revise(|intended| {
+            let pipelines = intended.pipelines.entry(script).or_default();
+            for dc in self.members.dcs.keys() {
+                let class = self.classes.get(dc).map_or("", String::as_str);
+                if !step.classes.is_empty() && !step.classes.contains(class) {
+                    continue;
+                }
+                let rest = before.as_ref().and_then(|before| before.get(dc));
+                let rest = rest.and_then(|shares| shares.iter().max_by_key(|share| share.weight));
+                let rest = rest.and_then(|share| share.build.clone());
+                let shares = [
+                    Share { weight, build: Some(build.clone()) },
+                    Share { weight: WHOLE - weight, build: rest },
+                ];
+                let shares = shares.into_iter().filter(|share| share.weight > 0).collect();
+                pipelines.insert(dc.clone(), shares);
+            }
+            self.keep_named(intended);
+        });
+        self.told(by, format!("{} {build}: {}", script.name(), step.says()), revision);
+        revision
+    }
+
+    /// What a script ran before its last release runs again; `None` where there is no such release.
+    pub(super) fn roll_back(
+        self: &Arc<Self>,
+        by: &str,
+        script: ScriptName,
+        why: &str,
+    ) -> Option<u64> {
+        let rollout = self.releases().rollouts.remove(&script)?;
+        self.metrics.under_way(script, &rollout.build, false);
+        let revision = self.revise(|intended| {
+            match rollout.before {
+                Some(before) => intended.pipelines.insert(script, before),
+                None => intended.pipelines.remove(&script),
+            };
+            self.keep_named(intended);
+        });
+        let (by, why) = (by.to_owned(), why.to_owned());
+        let event = Lifecycle::RolledBack { by, script, why, revision };
+        self.env.sink.lifecycle(self.env.clock.now(), event);
+        self.metrics.release("rolled-back");
+        Some(revision)
+    }
+
+    /// An alert has begun to fire: what is under way may be the cause.
+    pub(super) fn alerted(self: &Arc<Self>, alert: &str) {
+        if self.build.has(Safeguard::HaltOnAlert) {
+            self.halt(alert);
+        } else {
+            leave_to_people();
+        }
+    }
+
+    fn halt(self: &Arc<Self>, alert: &str) {
+        let under_way: Vec<ScriptName> = {
+            let releases = self.releases();
+            let under_way = releases.rollouts.iter().filter(|(_, rollout)| rollout.under_way);
+            under_way.map(|(script, _)| *script).collect()
+        };
+        for script in under_way {
+            self.roll_back("release tool", script, &format!("alert {alert}"));
+        }
+    }
+
+    fn is_under_way(&self, script: ScriptName, number: u64) -> bool {
+        self.releases().rollouts.get(&script).is_some_and(|rollout| rollout.number == number)
+    }
+
+    fn ended(&self, script: ScriptName, number: u64) {
+        let mut releases = self.releases();
+        if let Some(rollout) = releases.rollouts.get_mut(&script)
+            && rollout.number == number
+        {
+            rollout.under_way = false;
+            self.metrics.under_way(script, &rollout.build, false);
+        }
+    }
+
+    /// Keeps a configuration that is no longer the live one.
+    pub(super) fn remember(&self, before: Snapshot) {
+        let mut releases = self.releases();
+        releases.history.push(before);
+        let over = releases.history.len().saturating_sub(HISTORY_MAX);
+        releases.history.drain(..over);
+    }
+
+    /// Nodes learn of the builds that pipelines name, as far as there are such.
+    fn keep_named(&self, intended: &mut Snapshot) {
+        let shares = intended.pipelines.values().flat_map(BTreeMap::values).flatten();
+        let named: BTreeSet<&BuildId> = shares.filter_map(|share| share.build.as_ref()).collect();
+        let known = |id: &&BuildId| Some((**id).clone()).zip(self.builds.get(*id).cloned());
+        intended.builds = named.iter().filter_map(known).collect::<BTreeMap<BuildId, Build>>();
+    }
+
+    fn told(&self, by: &str, says: String, revision: u64) {
+        let event = Lifecycle::Released { by: by.to_owned(), says, revision };
+        self.env.sink.lifecycle(self.env.clock.now(), event);
+    }
+
+    fn releases(&self) -> MutexGuard<'_, Releases> {
+        self.releases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A configuration that was made of another than the live one would take back what came since.
+fn only_forward(live: &Snapshot, next: Snapshot) -> Result<Snapshot, String> {
+    if next.revision < live.revision {
+        return Err(format!(
+            "it carries revision {}, which is older than the live one: say what is to change instead",
+            next.revision
+        ));
+    }
+    Ok(older_wins(live, next))
+}
+
+/// As it was in July 2023: what is released replaces what is live, switches and all, however old it is. What state data centers are
+/// in, and what scripts run, is no configuration.
+fn older_wins(live: &Snapshot, next: Snapshot) -> Snapshot {
+    let mut dcs = live.dcs.clone();
+    for (dc, status) in &mut dcs {
+        status.new_backend = next.status(dc).new_backend;
+    }
+    let Snapshot { new_backend, enrolled, allowed, .. } = next;
+    Snapshot { new_backend, dcs, enrolled, allowed, ..live.clone() }
+}
+
+/// Refuses what would switch on what an operator has switched off.
+fn against_switches(next: &Snapshot, killed: &Killed) -> Result<(), String> {
+    if killed.new_backend && next.new_backend {
+        return Err("it switches the new backend on, which an operator has switched off".to_owned());
+    }
+    match killed.new_backend_in.iter().find(|dc| next.status(dc).new_backend) {
+        Some(dc) => Err(format!(
+            "it switches the new backend on in {dc}, where an operator has switched it off"
+        )),
+        None => Ok(()),
+    }
+}
+
+fn canary_first(steps: &mut Vec<Step>) {
+    if let Some(first) = steps.first().filter(|step| step.percent > CANARY_PERCENT) {
+        let classes = first.classes.clone();
+        steps.insert(0, Step { classes, ..Step::of(CANARY_PERCENT, CANARY_SOAK) });
+    }
+}
+
+fn leave_to_people() {}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share from 0 to 100"
+)]
+fn weight_of(percent: f64) -> u64 {
+    ((percent.clamp(0.0, 100.0) / 100.0 * 100_000.0).round() as u64).min(WHOLE)
+}
