@@ -30,6 +30,31 @@ Feature: A malformed pipeline
       Then R3-1, R3-2 and R3-3 hold
       And R3-4, R3-6 and R3-8 hold
 
+  Rule: six minutes of it, in containers as well
+    Scenario: a twentieth is never answered, and the balance tells
+      Given the topology "small" with its traffic and without noise
+      And customers send 30 requests a second
+      And containers run it 10 times as fast
+      And the replay starts at 2023-07-20 23:42
+      And every data center runs build "kv-2023-07"
+      When it is 23:46
+      And "an engineer" releases:
+        """
+        environment = "production"
+
+        [gateway]
+        build = "kv-2023-07-20,kv-2023-07"
+        percent = 5
+        """
+      And it is 23:52
+      And "an engineer" releases:
+        """
+        environment = "production"
+        rollback = "gateway"
+        """
+      And it is 23:56
+      Then R3-s1 and R3-s2 hold
+
   Rule: with the safeguards that would have prevented it
     Background:
       Given the topology "small" with its traffic

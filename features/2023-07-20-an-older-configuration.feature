@@ -36,6 +36,26 @@ Feature: An older configuration carried forward
       Then R2-1, R2-2 and R2-3 hold
       And R2-4 and R2-7 hold
 
+  Rule: six minutes of it, in containers as well
+    Scenario: what was switched off is on again, and fails as before
+      Given the topology "slice-2023-07" with its traffic and without noise
+      And containers run it 10 times as fast
+      And the replay starts at 2023-07-20 19:00
+      And every data center runs build "kv-2023-07"
+      And data centers "MEL01" and "VIE02" go down for maintenance at 19:02 and return at 19:05
+      When it is 19:07
+      And the new backend is switched off everywhere
+      And it is 19:12
+      And "the deploy script" releases:
+        """
+        environment = "production"
+        revision = "live-1"
+        """
+      And it is 19:18
+      And the new backend is switched off everywhere
+      And it is 19:22
+      Then R2-s1 and R2-s2 hold
+
   Rule: with the safeguards that would have prevented it
     Background:
       Given the topology "kv-2023-07" with its traffic

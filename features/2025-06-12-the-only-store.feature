@@ -22,6 +22,19 @@ Feature: The only store goes away
       When it is 21:10
       Then R6-7a and R6-9 hold
 
+  Rule: ten minutes of it, in containers as well
+    Scenario: what edges do not hold fails, and an alert names the store
+      Given the topology "kv-2025-06" with its traffic and without noise
+      And containers run it 10 times as fast
+      And the replay starts at 2025-06-12 17:44
+      And every data center runs build "kv-2025-06"
+      When it is 17:52
+      And these faults act for 10 minutes:
+        | fault  | from   | to      | amount | share |
+        | status | anyone | store-b | 503    | 100 % |
+      And it is 18:07
+      Then R6-s1 and R6-s2 hold
+
   Rule: with the safeguards that would have tamed the return
     Scenario: whoever misses with others waits for them, and the store is asked little more than usual
       Given the topology "kv-2025-06" with its traffic
