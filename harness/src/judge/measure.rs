@@ -362,7 +362,8 @@ impl<'a> Judge<'a> {
         let (sum, most) = (usual.values().sum::<u64>(), then.values().max().copied().unwrap_or(0));
         let mean = count(sum) / count(usual.len().max(1) as u64);
         let times = if sum > 0 { count(most) / mean } else { 0.0 };
-        Taken::new(times, sum).note(format!("{most} in a minute against {mean:.0}"))
+        let evidence = sum.min(then.values().sum());
+        Taken::new(times, evidence).note(format!("{most} in a minute against {mean:.0}"))
     }
 
     fn env_writes(&self, window: Window, wanted: bool) -> Taken {

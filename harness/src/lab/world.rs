@@ -14,6 +14,7 @@ use kv_node::config::{DcStatus, Members, NamespaceAbout, Namespaces, Snapshot};
 use kv_node::control::{self, Change, Control, ControlConfig};
 use kv_node::env::{Chance, Listener, NodeEnv};
 use kv_node::ids::{Dc, Namespace, NamespaceClass, Peer};
+use kv_node::safeguards::Environment;
 use kv_node::telemetry::Lifecycle;
 use kv_node::telemetry::ship::{Shipper, ShipperEnv};
 use tokio::runtime::Runtime;
@@ -243,6 +244,7 @@ impl Stage {
         let config = ControlConfig {
             members: self.members.clone(),
             secret: SECRET.into(),
+            environment: Environment::Production,
             build: self.spec.build.clone(),
             builds: self.spec.released.clone(),
             classes: classes.map(|(dc, about)| (dc.clone(), about.class.clone())).collect(),

@@ -221,7 +221,8 @@ fn build_by_schema(text: &str, script: ScriptName, part: &Script) -> Result<(Wha
         let why = format!("\"{id}\" is no build's id: lower-case letters, digits, dots and dashes");
         return Err(wrong_at(text, &part.build.span(), &field("build"), &why));
     }
-    let share = |percent: f64| percent > 0.0 && percent <= 100.0;
+    // A thousandth of a percent is the least that a pipeline can have.
+    let share = |percent: f64| (0.001..=100.0).contains(&percent);
     for step in &part.steps {
         let percent = step.get_ref().percent;
         if !share(percent) {

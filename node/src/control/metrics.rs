@@ -1,6 +1,6 @@
 //! What the control plane tells a scraper, and the alerts that reach it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -21,17 +21,6 @@ pub(super) struct Told {
     alerts: Vec<ToldAlert>,
 }
 
-impl Told {
-    /// Names of the pages that fire.
-    pub(super) fn pages(&self) -> impl Iterator<Item = &str> {
-        let pages = self.alerts.iter().filter(|alert| {
-            alert.status == "firing"
-                && alert.labels.get("severity").is_some_and(|severity| severity == "page")
-        });
-        pages.filter_map(|alert| alert.labels.get("alertname").map(String::as_str))
-    }
-}
-
 #[derive(Debug, Deserialize)]
 struct ToldAlert {
     status: String,
@@ -46,6 +35,8 @@ pub(super) struct ControlMetrics {
     alerts: Mutex<BTreeMap<(String, bool), Counter>>,
     /// What operators last ordered, which no release changes.
     ordered: AtomicBool,
+    /// Pages that fire, by their labels: Alertmanager tells of a group again and again.
+    pages: Mutex<BTreeSet<BTreeMap<String, String>>>,
     told_orders: OnceLock<Gauge>,
     releases: BTreeMap<&'static str, Counter>,
     under_way: Mutex<BTreeMap<(ScriptName, BuildId), Gauge>>,
@@ -63,6 +54,7 @@ impl ControlMetrics {
             members: members.dcs.keys().map(|dc| (dc.clone(), member(dc))).collect(),
             alerts: Mutex::default(),
             ordered: ordered.into(),
+            pages: Mutex::default(),
             told_orders: OnceLock::new(),
             releases: ["taken", "refused", "rolled-back"]
                 .map(|result| (result, registry.counter(&catalogue::CONTROL_RELEASES, &[result])))
@@ -90,6 +82,23 @@ impl ControlMetrics {
                 })
                 .inc();
         }
+    }
+
+    /// Names of the pages that did not fire before.
+    pub(super) fn new_pages(&self, told: &Told) -> Vec<String> {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = Vec::new();
+        for alert in &told.alerts {
+            if alert.status != "firing" {
+                pages.remove(&alert.labels);
+            } else if alert.labels.get("severity").is_some_and(|severity| severity == "page")
+                && pages.len() < ALERTS_MAX
+                && pages.insert(alert.labels.clone())
+            {
+                new.extend(alert.labels.get("alertname").cloned());
+            }
+        }
+        new
     }
 
     /// What operators order from now on.

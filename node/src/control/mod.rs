@@ -38,7 +38,7 @@ use crate::api::tier::TierClient;
 use crate::config::{DcState, Members, Snapshot, Token};
 use crate::env::{NodeEnv, Stream};
 use crate::ids::{BuildId, Dc, Namespace, Peer};
-use crate::safeguards::{Build, Safeguard};
+use crate::safeguards::{Build, Environment, Safeguard};
 use crate::telemetry::Lifecycle;
 
 /// Under which name the control plane is called.
@@ -101,6 +101,8 @@ pub struct ControlConfig {
     pub members: Arc<Members>,
     /// The secret of all admin and tier listeners, and of its own.
     pub secret: Arc<[u8]>,
+    /// Whose builds it releases.
+    pub environment: Environment,
     /// What it runs.
     pub build: Build,
     /// Every build that can be released.
@@ -127,6 +129,7 @@ pub struct Control {
     probe_namespace: Option<Namespace>,
     /// Without a token nobody has access, so there is none.
     alerts: Option<Access>,
+    environment: Environment,
     builds: BTreeMap<BuildId, Build>,
     classes: BTreeMap<Dc, String>,
     intended: Mutex<Snapshot>,
@@ -138,10 +141,13 @@ impl Control {
     /// Starts a control plane.
     pub fn start(config: ControlConfig, env: NodeEnv) -> Arc<Self> {
         let secret = Secret::new(&config.secret);
+        // An order outlives the process in its kill switch.
+        let ordered = config.initial.new_backend && !config.initial.killed.new_backend;
         Arc::new(Self {
-            metrics: metrics::ControlMetrics::new(&config.members, config.initial.new_backend),
+            metrics: metrics::ControlMetrics::new(&config.members, ordered),
             builds: config.builds.into_iter().map(|build| (build.id.clone(), build)).collect(),
             classes: config.classes,
+            environment: config.environment,
             releases: Mutex::default(),
             traces: env.chance.stream("traces"),
             probe_namespace: config.probe_namespace,
@@ -197,8 +203,8 @@ impl Control {
             (&Method::POST, ALERTS) => match serde_json::from_slice(request.body()) {
                 Ok(told) => {
                     self.metrics.alerts(&told);
-                    for alert in told.pages() {
-                        self.alerted(alert);
+                    for alert in self.metrics.new_pages(&told) {
+                        self.alerted(&alert);
                     }
                     bare(StatusCode::OK)
                 }

@@ -15,6 +15,9 @@ const USUAL_OVER_S: f64 = 300.0;
 const PACED: f64 = 1.2;
 /// The least that is let through, for a node that was hardly asked before.
 const LEAST_PER_S: f64 = 0.2;
+/// For so long; then twice as much with each further minute, so that a rate that was told at another time of day, or by a node that
+/// had only just begun, refuses nobody for ever.
+const HELD_S: f64 = 900.0;
 /// When nothing was refused for so long, the rush is over.
 const QUIET_S: f64 = 10.0;
 /// What was away for less has left the caches full: an enrolled value is fresh for a minute.
@@ -38,6 +41,7 @@ struct State {
 
 #[derive(Debug)]
 struct Rush {
+    since: Timestamp,
     tokens: f64,
     refused: Timestamp,
 }
@@ -57,12 +61,14 @@ impl Pace {
             down_since.get_or_insert(now);
             return true;
         }
+        *down_since = None;
         let Some(rushing) = rush else {
             *usual_per_s =
                 usual_per_s.mul_add(libm::exp(-passed / USUAL_OVER_S), 1.0 / USUAL_OVER_S);
             return true;
         };
-        let per_s = (*usual_per_s * PACED).max(LEAST_PER_S);
+        let over_min = ((seconds(rushing.since, now) - HELD_S) / 60.0).max(0.0);
+        let per_s = (*usual_per_s * PACED).max(LEAST_PER_S) * libm::exp2(over_min);
         rushing.tokens = (rushing.tokens + passed * per_s).min(per_s.max(1.0));
         if rushing.tokens >= 1.0 {
             rushing.tokens -= 1.0;
@@ -80,7 +86,7 @@ impl Pace {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let away_s = state.down_since.take().map_or(0.0, |since| seconds(since, now));
         if alone && away_s >= AWAY_MIN_S {
-            state.rush = Some(Rush { tokens: 1.0, refused: now });
+            state.rush = Some(Rush { since: now, tokens: 1.0, refused: now });
         }
     }
 }
@@ -109,6 +115,21 @@ mod tests {
         let through = calls(&pace, 3_080, 12, 10, false);
         assert!(through >= 119, "{through} of 120: the rush is over");
         assert_eq!(calls(&pace, 3_092, 5, 50, false), 250, "and then nothing is refused");
+    }
+
+    #[test]
+    fn a_rate_that_was_told_too_low_refuses_nobody_for_ever() {
+        let pace = Pace::default();
+        assert!(pace.admits(Timestamp::from_unix_s(0), false), "a node that was hardly asked");
+        calls(&pace, 10, 60, 5, true);
+        pace.back(Timestamp::from_unix_s(70), true);
+        assert!(calls(&pace, 70, 60, 50, false) <= 13, "a call in five seconds at first");
+        calls(&pace, 130, 1_500, 50, false);
+        assert_eq!(
+            calls(&pace, 1_630, 10, 50, false),
+            500,
+            "all of them, less than half an hour later"
+        );
     }
 
     #[test]

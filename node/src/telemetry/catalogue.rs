@@ -162,7 +162,7 @@ catalogue! {
         "Is the new backend on here, as the node's configuration has it?");
     /// What each script runs.
     BUILD_INFO = gauge(
-        "node_build_info", &["script", "build", "environment"], "1",
+        "node_build_info", &["script", "build", "environment"], "1 or 0",
         "Which build of which environment runs here?");
     /// Telemetry on its way.
     TELEMETRY_SENT = counter(

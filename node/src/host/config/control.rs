@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kv_node::config::{Members, Snapshot, Token};
 use kv_node::control::ControlConfig;
 use kv_node::ids::{BuildId, Dc, Namespace, Region};
-use kv_node::safeguards::Build;
+use kv_node::safeguards::{Build, Environment};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -53,6 +53,9 @@ pub(in super::super) struct ControlFile {
     /// Besides "current", which lacks nothing.
     #[serde(default)]
     builds: Vec<Spanned<Build>>,
+    /// Whose builds it releases; production where nothing is said.
+    #[serde(default)]
+    environment: Environment,
     /// The class of each member, in which releases have their stages.
     #[serde(default)]
     classes: BTreeMap<Dc, String>,
@@ -125,6 +128,7 @@ impl Source<ControlFile> {
                     origins: file.origins,
                 }),
                 secret: secret.into(),
+                environment: file.environment,
                 build,
                 builds,
                 classes: file.classes,
