@@ -2,12 +2,13 @@
 //!
 //! * [`catalog`]: the files that features name: topologies, builds, the facts of incidents.
 //! * [`steps`]: every sentence; each only tells the [`world`] something.
-//! * [`world`]: builds one spec, and knows when a sentence contradicts another; [`expectations`] is its second half.
+//! * [`world`]: builds one spec; [`order`]: whether what it plans can happen in that order; [`expectations`]: what is expected of it.
 //! * [`compile`](mod@compile): features in, scenarios or problems out. No lab exists yet.
 
 pub mod catalog;
 pub mod compile;
 mod expectations;
+mod order;
 mod parameters;
 pub mod steps;
 mod table;

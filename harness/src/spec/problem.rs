@@ -95,3 +95,30 @@ pub fn toml_problem(file: &str, text: &str, error: &toml::de::Error) -> Problem 
         _ => Problem::new(file, line, message),
     }
 }
+
+/// The line of the value that a path of keys and indices leads to, or of the last part of the path that exists.
+pub fn line_at(text: &str, path: &[&str]) -> usize {
+    let Ok(table) = toml::de::DeTable::parse(text) else { return 0 };
+    let mut start = None;
+    let mut value: Option<&toml::de::DeValue<'_>> = None;
+    for (depth, key) in path.iter().enumerate() {
+        let next = match (depth, value) {
+            (0, _) => {
+                table.get_ref().get_key_value(*key).map(|(key, value)| (key.span().start, value))
+            }
+            (_, Some(toml::de::DeValue::Table(table))) => {
+                table.get_key_value(*key).map(|(key, value)| (key.span().start, value))
+            }
+            (_, Some(toml::de::DeValue::Array(array))) => key
+                .parse::<usize>()
+                .ok()
+                .and_then(|at| array.get(at))
+                .map(|value| (value.span().start, value)),
+            _ => None,
+        };
+        let Some((at, next)) = next else { break };
+        start = Some(at);
+        value = Some(next.get_ref());
+    }
+    start.map_or(0, |start| line_of(text, start))
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kv_node::ids::{Account, Dc, Namespace, NamespaceClass, Peer, Region};
 use serde::{Deserialize, Serialize};
 
-use super::problem::{Problem, line_of, toml_problem};
+use super::problem::{Problem, line_at, toml_problem};
 
 /// Data centers, links, stores, namespaces, traffic and noise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -471,31 +471,4 @@ impl Check<'_> {
 
 fn is_weight(weight: f64) -> bool {
     (0.0..=1000.0).contains(&weight)
-}
-
-/// The line of the value that a path of keys and indices leads to, or of the last part of the path that exists.
-pub fn line_at(text: &str, path: &[&str]) -> usize {
-    let Ok(table) = toml::de::DeTable::parse(text) else { return 0 };
-    let mut start = None;
-    let mut value: Option<&toml::de::DeValue<'_>> = None;
-    for (depth, key) in path.iter().enumerate() {
-        let next = match (depth, value) {
-            (0, _) => {
-                table.get_ref().get_key_value(*key).map(|(key, value)| (key.span().start, value))
-            }
-            (_, Some(toml::de::DeValue::Table(table))) => {
-                table.get_key_value(*key).map(|(key, value)| (key.span().start, value))
-            }
-            (_, Some(toml::de::DeValue::Array(array))) => key
-                .parse::<usize>()
-                .ok()
-                .and_then(|at| array.get(at))
-                .map(|value| (value.span().start, value)),
-            _ => None,
-        };
-        let Some((at, next)) = next else { break };
-        start = Some(at);
-        value = Some(next.get_ref());
-    }
-    start.map_or(0, |start| line_of(text, start))
 }

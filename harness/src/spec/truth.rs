@@ -8,9 +8,8 @@ use serde::Deserialize;
 
 use super::expectation::{Basis, Bound, Check, Expectation, Window};
 use super::measure::{Measure, WindowName};
-use super::problem::{Problem, toml_problem};
+use super::problem::{Problem, line_at, toml_problem};
 use super::time::{self, IncidentTime};
-use super::topology::line_at;
 
 /// One incident's facts.
 #[derive(Clone, Debug)]
