@@ -8,6 +8,9 @@ Feature: Data centers returning from maintenance
     Background:
       Given the topology "kv-2023-07" with its traffic
       And customers send 65 requests a second
+      # From the second alerts to the switch nothing is measured but that nobody recovers.
+      And customers send 15 requests a second from 06:15 the next day on
+      And customers send 65 requests a second from 13:30 the next day on
       And every data center runs build "kv-2023-07"
       And data centers "MEL01", "VIE02" and "JNB01" go down for maintenance at 20:52 and return at 21:52
 
@@ -34,6 +37,19 @@ Feature: Data centers returning from maintenance
       And the new backend is switched off everywhere
       And it is 14:51
       Then R1-7, R1-8 and R1-12 hold
+
+  Rule: had an alert named the owner
+    Scenario: the same people switch the new backend off ten minutes after the page
+      Given the topology "kv-2023-07" with its traffic
+      And customers send 40 requests a second
+      And the replay starts at 2023-07-17 21:32
+      And every data center runs build "kv-2023-07"
+      And data centers "MEL01", "VIE02" and "JNB01" go down for maintenance at 21:40 and return at 21:52
+      When operators do:
+        | when                          | what                                       |
+        | 10 minutes after OwnerFailing | the new backend is switched off everywhere |
+      And it is 22:22
+      Then R1-o1 holds
 
   Rule: eighteen minutes of it, in containers as well
     Background:

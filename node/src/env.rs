@@ -91,8 +91,10 @@ pub enum Listener {
     Control,
     /// An intake of telemetry.
     Intake,
-    /// Customers' Workers: the protocol of their bindings. Last, since recordings tell listeners by their order.
+    /// Customers' Workers: the protocol of their bindings.
     Binding,
+    /// Users of a product that needs the node. Last, since recordings tell listeners by their order.
+    Product,
 }
 
 /// Why a call got no answer.

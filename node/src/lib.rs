@@ -17,6 +17,7 @@ pub mod api;
 pub mod cache;
 pub mod config;
 pub mod control;
+pub mod dependents;
 pub mod env;
 pub mod gateway;
 pub mod ids;

@@ -146,7 +146,7 @@ impl Node {
                     self.secret.verify(&request, &self.config.dc.peer(), self.env.clock.now());
                 admin::serve(self.as_ref(), signed, &request)
             }
-            Listener::Store | Listener::Control | Listener::Intake => {
+            Listener::Store | Listener::Control | Listener::Intake | Listener::Product => {
                 status::bare(StatusCode::NOT_FOUND)
             }
         }

@@ -51,6 +51,12 @@ pub enum Safeguard {
     CoalescedFills,
     /// A store that comes back gets little more calls than usual until the rush is over.
     PacedRefill,
+    /// A list of the builds of an environment has builds of that environment only.
+    EnvironmentFilter,
+    /// A rollback brings what is known to have run before, and looks nothing up.
+    KnownGoodRollback,
+    /// A rollback needs no login: the operator's signature is enough, so it works while what logs people in does not.
+    RollbackWithoutLogin,
 }
 
 /// How strong a control is: the hierarchy of controls, strongest first.
@@ -71,7 +77,7 @@ pub enum Level {
 
 impl Safeguard {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::RequestScopedEnv,
         Self::ReturnGate,
         Self::OwnerQuarantine,
@@ -90,6 +96,9 @@ impl Safeguard {
         Self::BuildOfEnvironment,
         Self::CoalescedFills,
         Self::PacedRefill,
+        Self::EnvironmentFilter,
+        Self::KnownGoodRollback,
+        Self::RollbackWithoutLogin,
     ];
 
     /// The name used in feature files and build files.
@@ -113,6 +122,9 @@ impl Safeguard {
             Self::BuildOfEnvironment => "build-of-environment",
             Self::CoalescedFills => "coalesced-fills",
             Self::PacedRefill => "paced-refill",
+            Self::EnvironmentFilter => "environment-filter",
+            Self::KnownGoodRollback => "known-good-rollback",
+            Self::RollbackWithoutLogin => "rollback-without-login",
         }
     }
 
@@ -137,7 +149,10 @@ impl Safeguard {
             | Self::CanaryFirst
             | Self::HaltOnAlert
             | Self::UnknownBuildAnswered => "2023-07-20-2346",
-            Self::BuildOfEnvironment => "2023-10-30",
+            Self::BuildOfEnvironment
+            | Self::EnvironmentFilter
+            | Self::KnownGoodRollback
+            | Self::RollbackWithoutLogin => "2023-10-30",
             Self::CoalescedFills | Self::PacedRefill => "2025-06-12",
         }
     }
@@ -145,7 +160,8 @@ impl Safeguard {
     /// Its level in the hierarchy of controls.
     pub fn level(self) -> Level {
         match self {
-            Self::RequestScopedEnv => Level::Elimination,
+            Self::RequestScopedEnv | Self::EnvironmentFilter => Level::Elimination,
+            Self::KnownGoodRollback => Level::Substitution,
             Self::ReturnGate
             | Self::OwnerQuarantine
             | Self::OwnerFallback
@@ -162,7 +178,8 @@ impl Safeguard {
             | Self::UnknownBuildAnswered
             | Self::BuildOfEnvironment
             | Self::CoalescedFills
-            | Self::PacedRefill => Level::Engineering,
+            | Self::PacedRefill
+            | Self::RollbackWithoutLogin => Level::Engineering,
         }
     }
 }
@@ -200,6 +217,9 @@ pub struct Build {
     /// The safeguards that it does not have.
     #[serde(default)]
     pub lacks: BTreeSet<Safeguard>,
+    /// When it was built, in seconds since 1970: before that no list has it. None: it was always there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built_s: Option<u64>,
 }
 
 impl Build {
@@ -209,6 +229,7 @@ impl Build {
             id: BuildId::from("current"),
             environment: Environment::Production,
             lacks: BTreeSet::new(),
+            built_s: None,
         }
     }
 

@@ -20,13 +20,7 @@ pub(super) fn plan(root: &Path, chosen: &Chosen) -> Exit {
     let runs = runs::distinct(&scenarios, Kind::Simulated, 1, "");
     let seconds: f64 =
         runs.iter().map(|run| run.spec.end.since(run.spec.start).as_secs_f64()).sum();
-    let requests: f64 = runs
-        .iter()
-        .map(|run| {
-            run.spec.end.since(run.spec.start).as_secs_f64()
-                * run.spec.topology.traffic.requests_per_s
-        })
-        .sum();
+    let requests: f64 = runs.iter().map(|run| run.spec.requests()).sum();
     let span = time::format_duration(std::time::Duration::from_secs_f64(seconds));
     out(&format!(
         "{} scenarios, {} distinct runs, {span} of incident time, about {requests:.0} requests",
@@ -50,9 +44,14 @@ fn text(scenario: &Scenario) -> String {
         lines.push(format!("  {dc} runs build {}", build.id));
     }
     lines.push(format!("  {}  start", time::format(spec.start)));
+    for rate in &spec.rates {
+        let (from, per_s) = (time::format(rate.from), rate.requests_per_s);
+        lines.push(format!("  {from}  customers send {per_s} requests a second"));
+    }
     for planned in &spec.timeline {
         lines.push(format!("  {}  {}", time::format(planned.at), planned.action.text()));
     }
+    lines.extend(spec.triggered.iter().map(|triggered| format!("  {}", triggered.text())));
     lines.push(format!("  {}  end", time::format(spec.end)));
     for expectation in &scenario.expectations {
         lines.push(format!("  expects {}: {}", expectation.title, expectation.says));

@@ -148,26 +148,7 @@ fn tell(
             world.end_background();
         }
         world.at_step(step);
-        match collection.find(step) {
-            Ok(Some((function, _, _, context))) => {
-                // Steps do not wait for anything.
-                if function(&mut world, context).now_or_never().is_none() {
-                    let problem = world.problem("this step waits, which no step may");
-                    world.report(problem);
-                }
-            }
-            Ok(None) => undefined
-                .push(with_nearest(world.problem(format!("no such step: {}", step.value)), step)),
-            Err(ambiguous) => {
-                let matches: Vec<String> =
-                    ambiguous.possible_matches.iter().map(|(regex, _)| regex.to_string()).collect();
-                undefined.push(
-                    world
-                        .problem(format!("ambiguous step: {}", step.value))
-                        .hint(format!("it could be any of: {}", matches.join("  "))),
-                );
-            }
-        }
+        undefined.extend(say(collection, &mut world, step));
     }
     match (world.finish(line), undefined.is_empty()) {
         (Ok(compiled), true) => Ok(compiled),
@@ -175,6 +156,33 @@ fn tell(
         // What follows from a step that was not understood is not told as well.
         (Err(_), false) if !undefined.is_empty() => Err(undefined),
         (Err(problems), _) => Err(problems),
+    }
+}
+
+/// Tells the world one step; a problem where there is no such sentence.
+pub(super) fn say(
+    collection: &Collection<World>,
+    world: &mut World,
+    step: &Step,
+) -> Option<Problem> {
+    match collection.find(step) {
+        Ok(Some((function, _, _, context))) => {
+            // Steps do not wait for anything.
+            if function(world, context).now_or_never().is_none() {
+                let problem = world.problem("this step waits, which no step may");
+                world.report(problem);
+            }
+            None
+        }
+        Ok(None) => {
+            Some(with_nearest(world.problem(format!("no such step: {}", step.value)), step))
+        }
+        Err(ambiguous) => {
+            let matches: Vec<String> =
+                ambiguous.possible_matches.iter().map(|(regex, _)| regex.to_string()).collect();
+            let problem = world.problem(format!("ambiguous step: {}", step.value));
+            Some(problem.hint(format!("it could be any of: {}", matches.join("  "))))
+        }
     }
 }
 

@@ -118,7 +118,7 @@ impl World {
         Some(name)
     }
 
-    fn known_alert(&mut self, name: &str) -> Option<String> {
+    pub(super) fn known_alert(&mut self, name: &str) -> Option<String> {
         if self.catalog.alerts.contains(name) {
             return Some(name.to_owned());
         }

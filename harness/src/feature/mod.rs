@@ -8,6 +8,7 @@
 pub mod catalog;
 pub mod compile;
 mod expectations;
+mod operators;
 mod order;
 mod parameters;
 pub mod steps;

@@ -50,17 +50,40 @@ pub(super) struct Level(pub f64);
 #[param(name = "source", regex = r"truth|telemetry")]
 pub(super) struct Over(pub Source);
 
-/// `stands still` or `goes on`.
+/// What becomes of a data center: `crashes`, `is started again`, `stands still`, `goes on`.
 #[derive(Clone, Copy, Debug, Parameter)]
-#[param(name = "pace", regex = r"stands still|goes on")]
-pub(super) struct Pace {
-    pub(super) stands_still: bool,
+#[param(name = "turn", regex = r"crashes|is started again|stands still|goes on")]
+pub(super) enum Turn {
+    Crashes,
+    IsStartedAgain,
+    StandsStill,
+    GoesOn,
 }
 
-impl FromStr for Pace {
+impl FromStr for Turn {
     type Err = Infallible;
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self { stands_still: text == "stands still" })
+        Ok(match text {
+            "crashes" => Self::Crashes,
+            "is started again" => Self::IsStartedAgain,
+            "stands still" => Self::StandsStill,
+            _ => Self::GoesOn,
+        })
+    }
+}
+
+/// `is above` or `stays below`.
+#[derive(Clone, Copy, Debug, Parameter)]
+#[param(name = "side", regex = r"is above|stays below")]
+pub(super) enum Side {
+    Above,
+    Below,
+}
+
+impl FromStr for Side {
+    type Err = Infallible;
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(if text == "is above" { Self::Above } else { Self::Below })
     }
 }
 
@@ -75,6 +98,20 @@ impl FromStr for Switch {
     type Err = Infallible;
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(Self { on: text == "on" })
+    }
+}
+
+/// `enrolled in` or `taken off`.
+#[derive(Clone, Copy, Debug, Parameter)]
+#[param(name = "enrollment", regex = r"enrolled in|taken off")]
+pub(super) struct Enrollment {
+    pub(super) on: bool,
+}
+
+impl FromStr for Enrollment {
+    type Err = Infallible;
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self { on: text == "enrolled in" })
     }
 }
 

@@ -7,8 +7,10 @@
 
 use cucumber::{given, then, when};
 
+use super::operators;
 use super::parameters::{
-    Clock, Level, Over, Pace, Percent, Quoted, QuotedList, Rows, Span, Status, Switch,
+    Clock, Enrollment, Level, Over, Percent, Quoted, QuotedList, Rows, Side, Span, Status, Switch,
+    Turn,
 };
 use super::table;
 use super::world::World;
@@ -35,6 +37,11 @@ fn replay_starts(world: &mut World, at: Clock) {
 #[given(expr = "customers send {float} requests a second")]
 fn requests_a_second(world: &mut World, number: f64) {
     world.requests_per_s(number);
+}
+
+#[given(expr = "customers send {float} requests a second from {clock} on")]
+fn requests_a_second_from(world: &mut World, number: f64, from: Clock) {
+    world.requests_per_s_from(number, &from.0);
 }
 
 #[given(expr = "containers run it {int} time(s) as fast")]
@@ -101,29 +108,24 @@ fn releases(world: &mut World, by: Quoted, step: &cucumber::gherkin::Step) {
     world.release(&by.0, step);
 }
 
-#[when(expr = "namespace {dc} is enrolled in the new backend")]
-fn enroll(world: &mut World, namespace: Quoted) {
-    world.enroll(&namespace.0, true);
+#[when(expr = "namespace {dc} is {enrollment} the new backend")]
+fn enroll(world: &mut World, namespace: Quoted, to: Enrollment) {
+    world.enroll(&namespace.0, to.on);
 }
 
-#[when(expr = "namespace {dc} is taken off the new backend")]
-fn take_off(world: &mut World, namespace: Quoted) {
-    world.enroll(&namespace.0, false);
+#[when(expr = "a bot sends {float} requests a second for {duration}")]
+fn bot(world: &mut World, number: f64, span: Span) {
+    world.bot(number, span.0);
 }
 
-#[when(expr = "data center {dc} crashes")]
-fn crashes(world: &mut World, dc: Quoted) {
-    world.crash(&dc.0);
+#[when(expr = "data center {dc} {turn}")]
+fn takes_a_turn(world: &mut World, dc: Quoted, turn: Turn) {
+    world.turn(&dc.0, turn);
 }
 
-#[when(expr = "data center {dc} is started again")]
-fn started_again(world: &mut World, dc: Quoted) {
-    world.start_again(&dc.0);
-}
-
-#[when(expr = "data center {dc} {pace}")]
-fn stands_still_or_goes_on(world: &mut World, dc: Quoted, pace: Pace) {
-    world.pause(&dc.0, pace.stands_still);
+#[when(expr = "operators do:")]
+fn operators_do(world: &mut World, step: &cucumber::gherkin::Step) {
+    operators::table(world, step);
 }
 
 #[when(expr = "these faults act for {duration}:")]
@@ -149,16 +151,14 @@ fn failures_between(world: &mut World, least: Percent, most: Percent) {
     world.expect(Measure::ErrorShare { scope: Scope::default() }, bound);
 }
 
-#[then(expr = "the share of failed requests in data center {dc} is above {percent}")]
-fn failures_above_in(world: &mut World, dc: Quoted, percent: Percent) {
+#[then(expr = "the share of failed requests in data center {dc} {side} {percent}")]
+fn failures_in(world: &mut World, dc: Quoted, side: Side, percent: Percent) {
     let scope = world.in_dc(&dc.0);
-    world.expect(Measure::ErrorShare { scope }, Bound::at_least(percent.0));
-}
-
-#[then(expr = "the share of failed requests in data center {dc} stays below {percent}")]
-fn failures_below_in(world: &mut World, dc: Quoted, percent: Percent) {
-    let scope = world.in_dc(&dc.0);
-    world.expect(Measure::ErrorShare { scope }, Bound::at_most(percent.0));
+    let bound = match side {
+        Side::Above => Bound::at_least(percent.0),
+        Side::Below => Bound::at_most(percent.0),
+    };
+    world.expect(Measure::ErrorShare { scope }, bound);
 }
 
 #[then(expr = "no request fails")]

@@ -9,16 +9,32 @@ use kv_node::ids::{BuildId, Dc, Namespace, Peer};
 use kv_node::safeguards::{Build, Safeguard};
 
 use super::catalog::Catalog;
+use super::parameters::Turn;
 use crate::spec::expectation::Expectation;
 use crate::spec::problem::Problem;
 use crate::spec::time::{self, IncidentTime};
 use crate::spec::topology::Topology;
-use crate::spec::{Action, Planned, Spec, StoresSpeak};
+use crate::spec::{Action, Planned, Rate, Spec, StoresSpeak, Triggered};
 
 /// In containers an incident runs at most so many times as fast as the wall clock.
 const SPEED_MAX: u32 = 10;
 /// And lasts at most so long.
 const SLICE_MAX: Duration = Duration::from_hours(1);
+
+/// After which alert something is done, and how long after.
+#[derive(Clone, Debug)]
+pub(super) struct Trigger {
+    pub(super) alert: String,
+    pub(super) after: Duration,
+}
+
+/// When an operator does something.
+pub(super) enum When {
+    /// At a time of day.
+    At(String),
+    /// After an alert.
+    After(Trigger),
+}
 
 /// What the steps of one scenario have said so far.
 #[derive(Debug, Default, cucumber::World)]
@@ -34,11 +50,14 @@ pub(super) struct World {
     build: Option<Build>,
     builds: BTreeMap<Dc, Build>,
     speed: Option<u32>,
+    rates: Vec<Rate>,
     start: Option<IncidentTime>,
     pub(super) now: Option<IncidentTime>,
     pub(super) block_from: Option<IncidentTime>,
     pub(super) timeline: Vec<(Planned, usize)>,
     pub(super) expectations: Vec<Expectation>,
+    trigger: Option<Trigger>,
+    pub(super) triggered: Vec<Triggered>,
     looks_until: Vec<(String, IncidentTime, usize)>,
     problems: Vec<Problem>,
 }
@@ -147,6 +166,29 @@ impl World {
             }
             None => self.topology_first(),
         }
+    }
+
+    pub(super) fn requests_per_s_from(&mut self, number: f64, text: &str) {
+        let Some(start) = self.started() else { return };
+        let Some(from) = self.resolve(text, start) else { return };
+        if number <= 0.0 {
+            let problem = self.problem(format!("{number} requests a second are none"));
+            self.report(problem);
+        } else if self.rates.last().is_some_and(|last| last.from >= from) {
+            let problem = self.problem("this is said of an earlier moment than the line before");
+            self.report(problem.hint("say what customers send in the order of time"));
+        } else {
+            self.rates.push(Rate { from, requests_per_s: number });
+        }
+    }
+
+    pub(super) fn bot(&mut self, requests_per_s: f64, span: Duration) {
+        if requests_per_s <= 0.0 {
+            let problem = self.problem(format!("{requests_per_s} requests a second are none"));
+            self.report(problem);
+            return;
+        }
+        self.act(Action::Bot { requests_per_s, for_s: span.as_secs() });
     }
 
     pub(super) fn only_store(&mut self, name: &str) {
@@ -277,21 +319,14 @@ impl World {
         }
     }
 
-    pub(super) fn crash(&mut self, dc: &str) {
+    pub(super) fn turn(&mut self, dc: &str, turn: Turn) {
         for dc in self.known_dcs(&[dc.to_owned()]) {
-            self.act(Action::Crash { dc });
-        }
-    }
-
-    pub(super) fn pause(&mut self, dc: &str, on: bool) {
-        for dc in self.known_dcs(&[dc.to_owned()]) {
-            self.act(if on { Action::Pause { dc } } else { Action::Resume { dc } });
-        }
-    }
-
-    pub(super) fn start_again(&mut self, dc: &str) {
-        for dc in self.known_dcs(&[dc.to_owned()]) {
-            self.act(Action::Start { dc });
+            self.act(match turn {
+                Turn::Crashes => Action::Crash { dc },
+                Turn::IsStartedAgain => Action::Start { dc },
+                Turn::StandsStill => Action::Pause { dc },
+                Turn::GoesOn => Action::Resume { dc },
+            });
         }
     }
 
@@ -303,7 +338,32 @@ impl World {
     }
 
     fn plan(&mut self, at: IncidentTime, action: Action) {
-        self.timeline.push((Planned { at, action }, self.line));
+        match self.trigger.clone() {
+            Some(Trigger { alert, after }) => {
+                let after_s = after.as_secs();
+                self.triggered.push(Triggered { alert, after_s, action });
+            }
+            None => self.timeline.push((Planned { at, action }, self.line)),
+        }
+    }
+
+    /// What a sentence does, it does at a time of its own, or after an alert; time itself does not go on.
+    pub(super) fn apart(&mut self, when: When, say: impl FnOnce(&mut Self)) {
+        let now = self.now;
+        match when {
+            When::At(text) => {
+                let Some(from) = self.started() else { return };
+                self.now = self.resolve(&text, from);
+            }
+            When::After(trigger) => self.trigger = Some(trigger),
+        }
+        let reached = self.now;
+        say(self);
+        if self.now != reached {
+            let problem = self.problem("an operator's action takes no time by itself");
+            self.report(problem.hint("say how late it is in a When of its own"));
+        }
+        (self.now, self.trigger) = (now, None);
     }
 
     // Expectations.
@@ -369,8 +429,9 @@ impl World {
         }
         let timeline: Vec<Planned> =
             self.timeline.into_iter().map(|(planned, _)| planned).collect();
-        let releases = |planned: &Planned| matches!(planned.action, Action::Release { .. });
-        let released = if timeline.iter().any(releases) {
+        let actions = timeline.iter().map(|planned| &planned.action);
+        let mut actions = actions.chain(self.triggered.iter().map(|triggered| &triggered.action));
+        let released = if actions.any(|action| matches!(action, Action::Release { .. })) {
             self.catalog.builds.values().cloned().collect()
         } else {
             Vec::new()
@@ -383,7 +444,9 @@ impl World {
             builds: self.builds,
             start,
             end,
+            rates: self.rates,
             timeline,
+            triggered: self.triggered,
             released,
             rules: self.catalog.rules.clone(),
             speed: self.speed,

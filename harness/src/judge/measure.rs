@@ -9,6 +9,7 @@ use kv_node::telemetry::Lifecycle;
 use super::ownership::{History, Owner};
 use super::{releases, signals};
 use crate::recording::{Caller, Journal, Outcome, Recording, RequestRow, TruthRow};
+use crate::spec::dependencies;
 use crate::spec::expectation::Window;
 use crate::spec::measure::{Measure, Scope, WindowName};
 use crate::spec::time::IncidentTime;
@@ -100,6 +101,7 @@ pub(super) fn take(
         Measure::AddedLatencyMs { owners } => judge.added_latency(window, owners),
         Measure::LatencyMs { quantile, scope } => judge.latency(window, *quantile, scope),
         Measure::StatusShare { status, scope } => judge.status_share(window, *status, scope),
+        Measure::HotColdSpread { status, hot } => judge.hot_cold(window, *status, *hot),
         _ => take_signal(measure, window, recording),
     }
 }
@@ -128,6 +130,14 @@ fn take_signal(measure: &Measure, window: Window, recording: &Recording) -> Take
         Measure::ReleasesRefused { naming } => releases::refused(recording, window, naming),
         Measure::SecondsToRollback { by } => releases::seconds_to_rollback(recording, window, by),
         Measure::WrittenAlike => super::safety::written_alike(recording),
+        Measure::DependencyCycles => {
+            let circles = dependencies::circles(&recording.spec.topology);
+            let note = circles.first().map(|circle| circle.join(" needs ")).unwrap_or_default();
+            Taken::new(count(circles.len() as u64), 1).note(note)
+        }
+        Measure::MinutesAbove { over, query, level } => {
+            super::query::minutes_above(recording, window, *over, (query, *level))
+        }
         Measure::Query { over, query, extreme } => {
             super::query::take(recording, window, *over, query, *extreme)
         }
@@ -410,6 +420,27 @@ impl<'a> Judge<'a> {
             .collect();
         let evidence = latencies.len() as u64;
         quantile_ms(latencies, quantile).map_or_else(Taken::nothing, |ms| Taken::new(ms, evidence))
+    }
+
+    fn hot_cold(&self, window: Window, status: u16, hot: u32) -> Taken {
+        let (mut of_hot, mut of_cold) = ((0, 0), (0, 0));
+        let all = Scope::default();
+        for row in self.requests(window, &all) {
+            // Keys are numbered by how often they are read.
+            let Some(rank) = row.key.strip_prefix('k').and_then(|rank| rank.parse::<u32>().ok())
+            else {
+                continue;
+            };
+            let (with, of) = if rank < hot { &mut of_hot } else { &mut of_cold };
+            *of += row.weight;
+            *with += if row.outcome == Outcome::Status(status) { row.weight } else { 0 };
+        }
+        let (a, b) = (ratio(of_hot.0, of_hot.1), ratio(of_cold.0, of_cold.1));
+        Taken::new((a - b).abs(), of_hot.1.min(of_cold.1)).note(format!(
+            "{:.1} % against {:.1} %",
+            a * 100.0,
+            b * 100.0
+        ))
     }
 
     fn status_share(&self, window: Window, status: u16, scope: &Scope) -> Taken {

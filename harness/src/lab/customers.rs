@@ -1,10 +1,11 @@
 //! Customers: open-loop traffic from every region, and the clients that send it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use kv_node::api::rest;
 use kv_node::env::{Chance, Listener, Network, Stream};
 use kv_node::ids::{Account, Dc, Name, Peer, Region};
@@ -14,7 +15,7 @@ use super::truth::{Operation, Sent, Truth};
 use super::wire::{Bursts, clients_of};
 use super::world::Stage;
 use crate::recording::{CacheStatus, FIRST_VALUE, NO_VALUE, Outcome};
-use crate::spec::time;
+use crate::spec::time::{self, IncidentTime};
 use crate::spec::topology::{NamespaceAbout, Topology};
 
 /// One region's customers.
@@ -23,6 +24,10 @@ pub(super) struct Customers {
     topology: Arc<Topology>,
     /// Requests a second, as the mean of a day.
     mean_per_s: f64,
+    /// That times so much, from a moment on.
+    factors: Vec<(IncidentTime, f64)>,
+    /// Its share of what everybody sends.
+    share: f64,
     /// Requests a second of the region's bot while it is there: bots go where customers are.
     bot_per_s: f64,
     /// Each with its place in the topology.
@@ -57,6 +62,7 @@ struct Keyspace {
     keys: Vec<Arc<str>>,
     reads: Vec<Uri>,
     writes: Vec<Uri>,
+    list: Uri,
 }
 
 impl Keyspace {
@@ -71,14 +77,16 @@ impl Keyspace {
         let keys: Vec<Arc<str>> = (0..about.keys).map(|at| key(at).into()).collect();
         let path = |key: &Arc<str>| value_path(about, key);
         let uri = |text: String| text.parse().unwrap_or_default();
+        let more = if about.binding { '&' } else { '?' };
         Self {
             place,
             cumulative: cumulative.into_iter().map(|c| c / sum).collect(),
             reads: keys
                 .iter()
-                .map(|key| uri(format!("{}?cache_ttl={}", path(key), about.cache_ttl_s)))
+                .map(|key| uri(format!("{}{more}cache_ttl={}", path(key), about.cache_ttl_s)))
                 .collect(),
             writes: keys.iter().map(|key| uri(path(key))).collect(),
+            list: uri(list_path(about)),
             keys,
             about: about.clone(),
         }
@@ -90,8 +98,20 @@ impl Keyspace {
     }
 }
 
+/// Where the first keys of a namespace are listed.
+fn list_path(about: &NamespaceAbout) -> String {
+    if about.binding {
+        return "/?key_count_limit=10".to_owned();
+    }
+    let account = about.account.as_ref().map_or("a", Account::as_str);
+    format!("/client/v4/accounts/{account}/storage/kv/namespaces/{}/keys?limit=10", about.id)
+}
+
 /// Where a key is, for the account whose namespace it is.
 fn value_path(about: &NamespaceAbout, key: &str) -> String {
+    if about.binding {
+        return format!("/{key}?urlencoded=true");
+    }
     let account = about.account.as_ref().map_or("a", Account::as_str);
     rest::value_path(account, &Name::new(about.id.clone(), key))
 }
@@ -109,12 +129,16 @@ struct Planned {
 
 impl Customers {
     /// Lets the customers of every region begin.
-    pub(super) fn start(stage: &Stage) {
+    pub(super) fn start(stage: &Stage) -> Vec<Arc<Self>> {
         let topology = Arc::new(stage.spec.topology.clone());
         let keyspaces: Vec<Arc<Keyspace>> = (0..)
             .zip(&topology.namespaces)
             .map(|(at, about)| Arc::new(Keyspace::new(at, about)))
             .collect();
+        let usual = topology.traffic.requests_per_s;
+        let factors: Vec<(IncidentTime, f64)> =
+            stage.spec.rates.iter().map(|rate| (rate.from, rate.requests_per_s / usual)).collect();
+        let mut started = Vec::new();
         let shares: f64 = topology.regions.values().map(|region| region.share).sum();
         for (region, about) in &topology.regions {
             let here =
@@ -127,6 +151,8 @@ impl Customers {
             let customers = Arc::new(Self {
                 region: region.clone(),
                 mean_per_s: topology.traffic.requests_per_s * about.share / shares,
+                factors: factors.clone(),
+                share: about.share / shares,
                 bot_per_s: topology.noise.bot_requests_per_s * about.share / shares,
                 dc_weights: dcs.iter().map(|(_, (_, dc))| dc.clients).collect(),
                 dcs: dcs.iter().map(|(at, (dc, _))| ((*dc).clone(), dc.peer(), *at)).collect(),
@@ -149,12 +175,25 @@ impl Customers {
             });
             let arrivals = customers.clone();
             stage.customers.run_arrivals(async move { arrivals.arrive().await });
+            started.push(customers.clone());
             if stage.spec.noise {
                 let noise = &topology.noise;
-                let bursts = Bursts::new(noise, seeds.stream("bot/bursts"), stage.spec.start);
-                stage.customers.run_arrivals(async move { customers.bot(bursts).await });
+                let mut bursts = Bursts::new(noise, seeds.stream("bot/bursts"), stage.spec.start);
+                stage.customers.run_arrivals(async move {
+                    let per_s = customers.bot_per_s;
+                    customers.bot(per_s, |now| Some(bursts.covers(now)), &AtomicU64::new(0)).await;
+                });
             }
         }
+        started
+    }
+
+    /// Lets a bot come that sends this region's share of so many requests a second for a while; what it sends is counted.
+    pub(super) fn swarm(self: &Arc<Self>, per_s: f64, until: IncidentTime, sent: &Arc<AtomicU64>) {
+        let (this, sent, per_s) = (self.clone(), sent.clone(), per_s * self.share);
+        self.tasks.run_arrivals(async move {
+            this.bot(per_s, |now| (now < until).then_some(true), &sent).await;
+        });
     }
 
     /// Sends requests at the region's rate for as long as the run lasts, whatever becomes of them.
@@ -162,7 +201,9 @@ impl Customers {
         let mut next = self.clock.timestamp();
         loop {
             let level = self.topology.level(&self.region, time::second_of_day(next));
-            let rate = (self.mean_per_s * level).max(1e-6);
+            let factor = self.factors.iter().rev().find(|(from, _)| *from <= next);
+            let factor = factor.map_or(1.0, |(_, factor)| *factor);
+            let rate = (self.mean_per_s * factor * level).max(1e-6);
             let gap = -libm::log(1.0 - self.streams.arrivals.unit()) / rate;
             next = next.after(Duration::from_secs_f64(gap));
             self.clock.sleep_until(next).await;
@@ -172,16 +213,24 @@ impl Customers {
         }
     }
 
-    /// A bot comes now and then: it reads what is not there and writes one key again and again.
-    async fn bot(self: Arc<Self>, mut bursts: Bursts) {
-        let pause = Duration::from_secs_f64(1.0 / self.bot_per_s.max(0.01));
+    /// A bot reads what is not there and writes one key again and again, whenever `comes` says so, until that says nothing.
+    async fn bot(
+        self: Arc<Self>,
+        per_s: f64,
+        mut comes: impl FnMut(IncidentTime) -> Option<bool>,
+        sent: &AtomicU64,
+    ) {
+        let pause = Duration::from_secs_f64(1.0 / per_s.max(0.01));
         let mut number = 0u32;
         loop {
             let next = self.clock.timestamp().after(pause);
             self.clock.sleep_until(next).await;
-            if !bursts.covers(self.clock.timestamp()) {
-                continue;
+            match comes(self.clock.timestamp()) {
+                None => return,
+                Some(false) => continue,
+                Some(true) => {}
             }
+            sent.fetch_add(1, Ordering::Relaxed);
             number += 1;
             let keyspace = &self.namespaces[weighted(&self.streams.bot, &self.namespace_weights)];
             let (method, key): (_, Arc<str>) = if number.is_multiple_of(4) {
@@ -192,9 +241,9 @@ impl Customers {
             let uri = value_path(&keyspace.about, &key).parse().unwrap_or_default();
             let Some(dc) = self.place(&self.streams.bot) else { continue };
             let value = if method == Method::PUT { self.truth.next_value() } else { NO_VALUE };
-            let sent = Sent { value, ..self.sent(dc, keyspace, operation(&method), key) };
+            let about = Sent { value, ..self.sent(dc, keyspace, operation(&method), key) };
             let request = request(method, uri, body(value, 0));
-            self.send(Planned { dc, request, sent });
+            self.send(Planned { dc, request, sent: about });
         }
     }
 
@@ -211,6 +260,10 @@ impl Customers {
             request(Method::PUT, keyspace.writes[key].clone(), body(value, about.value_bytes))
         } else if drawn < about.puts + about.deletes {
             return Some(self.plan_delete(dc, keyspace));
+        } else if drawn < about.puts + about.deletes + about.lists {
+            let sent = self.sent(dc, keyspace, Operation::List, "".into());
+            let request = request(Method::GET, keyspace.list.clone(), Bytes::new());
+            return Some(Planned { dc, request, sent });
         } else {
             request(Method::GET, keyspace.reads[key].clone(), Bytes::new())
         };
@@ -262,7 +315,14 @@ impl Customers {
     }
 
     async fn ask(&self, planned: Planned) {
-        let Planned { dc, request, mut sent } = planned;
+        let Planned { dc, mut request, mut sent } = planned;
+        let about = &self.topology.namespaces[usize::from(sent.namespace)];
+        let listener = if about.binding { Listener::Binding } else { Listener::Rest };
+        if about.binding
+            && let Ok(id) = HeaderValue::from_str(about.id.as_str())
+        {
+            request.headers_mut().insert("cf-kv-namespace", id);
+        }
         self.truth.sent(&sent);
         let gives_up = self.noise && self.streams.aborts.unit() < self.topology.noise.client_aborts;
         let patience = if gives_up {
@@ -270,7 +330,7 @@ impl Customers {
         } else {
             Duration::from_secs_f64(self.topology.traffic.timeout_s)
         };
-        let call = self.network.call(&self.dcs[dc].1, Listener::Rest, request);
+        let call = self.network.call(&self.dcs[dc].1, listener, request);
         let (outcome, cache) = match self.clock.timeout(patience, call).await {
             Ok(Ok(response)) => {
                 let cache = response.headers().get(rest::CACHE_STATUS).map_or(

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use kv_node::dependents;
 use kv_node::env::Chance;
 use kv_node::gateway::{Part, Sealer};
-use kv_node::ids::{Name, Peer, Version};
+use kv_node::ids::{Name, Namespace, Peer, Version};
 use kv_node::storage::{Sealed, StoredObject, objects_of};
 
 use super::customers::{key, value_of};
@@ -26,12 +27,16 @@ pub(super) fn objects(
 ) -> impl Iterator<Item = (String, StoredObject)> {
     let sealer = Sealer::new(keys, seeds.stream("data/nonces"));
     let version = Version { at_us: spec.start.before(AGE).0, tie: 0 };
+    let products = spec.topology.products.iter().flat_map(|_| dependents::objects());
+    let of_products = products.map(|(key, value)| {
+        (Name::new(Namespace::from(dependents::NAMESPACE), &key), Bytes::from(value))
+    });
     let names = spec.topology.namespaces.iter().flat_map(|namespace| {
         let plain = Bytes::from(vec![b'.'; namespace.value_bytes]);
         (0..namespace.keys)
             .map(move |at| (Name::new(namespace.id.clone(), &key(at)), plain.clone()))
     });
-    names.flat_map(move |(name, plain)| {
+    names.chain(of_products).flat_map(move |(name, plain)| {
         let sealed = sealer.seal((&name, version, Part::Value), plain).ok().map(|body| {
             let sealed = Sealed { version, expiration_s: None, metadata: None, body };
             objects_of(&name, &sealed)

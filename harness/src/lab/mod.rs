@@ -2,7 +2,7 @@
 //!
 //! * [`world`]: what all labs have in common, and what a lab must bring; [`sim`]: the simulated lab; [`containers`]: that of
 //!   containers.
-//! * [`wire`]: links between all members, and faults; [`customers`]: traffic, and [`truth`], what it saw; [`noise`]: background
+//! * [`wire`]: links between all members, and faults; [`customers`] and [`visitors`] of products: traffic, and [`truth`], what it saw; [`noise`]: background
 //!   errors; [`doors`]: clock, chance, tasks and telemetry of whatever runs in this process.
 //! * [`traffic`]: the customers alone, for nodes that run elsewhere.
 //! * [`monitor`]: the lab's own Prometheus; [`intake`]: where lines, reports and spans arrive. The same in every lab.
@@ -22,9 +22,11 @@ mod noise;
 pub mod sim;
 pub mod traffic;
 mod truth;
+mod visitors;
 mod wire;
 mod world;
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,7 +35,7 @@ pub(crate) use self::doors::Seeds;
 pub(crate) use self::wire::Spread;
 use crate::recording::RecordingWriter;
 use crate::spec::time::IncidentTime;
-use crate::spec::{Action, Spec};
+use crate::spec::{Action, Planned, Spec, Triggered};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -124,6 +126,10 @@ pub trait Lab {
     fn advance(&mut self, until: IncidentTime) -> Result<(), LabError>;
     /// Begins an action now.
     fn apply(&mut self, action: &Action) -> Result<ActionId, LabError>;
+    /// When an alert began to fire for the first time, where it has.
+    fn fired(&self, alert: &str) -> Option<IncidentTime>;
+    /// Writes down that something was never done, since nothing led to it.
+    fn missed(&mut self, text: String) -> Result<(), LabError>;
     /// How far it is.
     fn progress(&self) -> Progress;
     /// Ends the run and hands over what was recorded.
@@ -143,6 +149,8 @@ pub struct Progress {
 
 /// How much incident time passes between two reports of progress.
 const STRIDE: Duration = Duration::from_mins(5);
+/// The same while something hangs on an alert: rules are evaluated as often.
+const WATCH: Duration = Duration::from_millis(crate::alerts::INTERVAL_MS);
 
 /// Runs a spec in a lab.
 pub fn drive(
@@ -152,21 +160,65 @@ pub fn drive(
 ) -> Result<RecordingWriter, LabError> {
     lab.start(spec)?;
     report(lab.progress());
+    let mut agenda = Agenda::new(spec);
     let mut now = spec.start;
-    let mut advance = |lab: &mut dyn Lab, until: IncidentTime| -> Result<(), LabError> {
-        while now < until {
-            now = now.after(STRIDE).min(until);
-            lab.advance(now)?;
-            report(lab.progress());
+    while now < spec.end {
+        now = agenda.next(now).min(spec.end);
+        lab.advance(now)?;
+        report(lab.progress());
+        agenda.look(now, |alert| lab.fired(alert));
+        while let Some(planned) = agenda.due(now).filter(|planned| planned.at < spec.end) {
+            lab.apply(&planned.action)?;
         }
-        Ok(())
-    };
-    for planned in spec.timeline.iter().filter(|planned| planned.at < spec.end) {
-        advance(lab.as_mut(), planned.at)?;
-        lab.apply(&planned.action)?;
     }
-    advance(lab.as_mut(), spec.end)?;
+    for triggered in agenda.waiting {
+        lab.missed(triggered.text())?;
+    }
     lab.finish()
+}
+
+/// What is still to be done.
+struct Agenda {
+    /// In order of time.
+    planned: VecDeque<Planned>,
+    /// What hangs on an alert that has not fired.
+    waiting: Vec<Triggered>,
+}
+
+impl Agenda {
+    fn new(spec: &Spec) -> Self {
+        Self { planned: spec.timeline.clone().into(), waiting: spec.triggered.clone() }
+    }
+
+    /// When somebody has to look next.
+    fn next(&self, now: IncidentTime) -> IncidentTime {
+        let stride = if self.waiting.is_empty() { STRIDE } else { WATCH };
+        let next = now.after(stride);
+        self.planned.front().map_or(next, |planned| planned.at.max(now).min(next))
+    }
+
+    /// Plans what follows from alerts that have begun to fire.
+    fn look(&mut self, now: IncidentTime, fired: impl Fn(&str) -> Option<IncidentTime>) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for triggered in waiting {
+            let Some(at) = fired(&triggered.alert) else {
+                self.waiting.push(triggered);
+                continue;
+            };
+            let at = at.after(Duration::from_secs(triggered.after_s)).max(now);
+            let place = self.planned.partition_point(|planned| planned.at <= at);
+            self.planned.insert(place, Planned { at, action: triggered.action });
+        }
+    }
+
+    /// What is to be done by now.
+    fn due(&mut self, now: IncidentTime) -> Option<Planned> {
+        if self.planned.front().is_some_and(|planned| planned.at <= now) {
+            self.planned.pop_front()
+        } else {
+            None
+        }
+    }
 }
 
 /// Runs a spec in a lab and writes its recording; returns its size and the last progress.
@@ -185,4 +237,60 @@ pub fn run(
         .write(folder, spec, seed)
         .map_err(|error| LabError::Write(folder.display().to_string(), error))?;
     Ok((size, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> IncidentTime {
+        IncidentTime::from_unix_s(second)
+    }
+
+    fn switch(on: bool) -> Action {
+        Action::NewBackend { on }
+    }
+
+    fn agenda() -> Agenda {
+        Agenda {
+            planned: VecDeque::from([Planned { at: at(1_000), action: switch(true) }]),
+            waiting: vec![Triggered {
+                alert: "OwnerFailing".to_owned(),
+                after_s: 60,
+                action: switch(false),
+            }],
+        }
+    }
+
+    #[test]
+    fn what_hangs_on_an_alert_comes_so_long_after_it() {
+        let mut agenda = agenda();
+        assert_eq!(agenda.next(at(0)), at(15), "somebody looks at every evaluation");
+        agenda.look(at(15), |_| None);
+        agenda.look(at(30), |alert| (alert == "OwnerFailing").then(|| at(20)));
+        assert_eq!(agenda.next(at(30)), at(80));
+        assert!(agenda.due(at(79)).is_none());
+        assert_eq!(agenda.due(at(80)).map(|planned| planned.action), Some(switch(false)));
+        assert_eq!(agenda.next(at(80)), at(380), "nobody has to look any more");
+        assert_eq!(agenda.due(at(1_000)).map(|planned| planned.action), Some(switch(true)));
+    }
+
+    #[test]
+    fn what_is_planned_for_the_same_moment_comes_first() {
+        let mut agenda = agenda();
+        agenda.look(at(990), |_| Some(at(940)));
+        let order: Vec<Action> = [agenda.due(at(1_000)), agenda.due(at(1_000))]
+            .into_iter()
+            .flatten()
+            .map(|planned| planned.action)
+            .collect();
+        assert_eq!(order, [switch(true), switch(false)]);
+    }
+
+    #[test]
+    fn what_hangs_on_an_alert_that_never_fires_is_left_over() {
+        let mut agenda = agenda();
+        agenda.look(at(2_000), |_| None);
+        assert_eq!(agenda.waiting.len(), 1);
+    }
 }

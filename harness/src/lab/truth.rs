@@ -11,8 +11,8 @@ use rustc_hash::FxBuildHasher;
 
 use super::doors::{Seeds, lock};
 use crate::recording::{
-    CacheStatus, FIRST_VALUE, INTERVAL_S, Offered, OperationRow, Outcome, RequestRow, SAMPLE,
-    TruthRow, follows_reads,
+    CacheStatus, FIRST_VALUE, INTERVAL_S, Offered, OperationRow, Outcome, ProductRow, RequestRow,
+    SAMPLE, TruthRow, follows_reads,
 };
 use crate::spec::time::IncidentTime;
 use crate::spec::topology::Topology;
@@ -35,6 +35,7 @@ pub(super) enum Operation {
     Get,
     Put,
     Delete,
+    List,
 }
 
 /// Counts every request when it is sent and again when it ends.
@@ -43,7 +44,7 @@ pub(super) struct Truth {
     sample: Stream,
     dcs: Vec<Arc<str>>,
     namespaces: Vec<Arc<str>>,
-    operations: [Arc<str>; 3],
+    operations: [Arc<str>; 4],
     values: AtomicU64,
 }
 
@@ -56,6 +57,7 @@ struct Counts {
     offered: Vec<Offered>,
     requests: Vec<RequestRow>,
     operations: Vec<OperationRow>,
+    products: BTreeMap<(u64, Arc<str>, &'static str, &'static str, Outcome), u64>,
     sent: u64,
     failed: u64,
 }
@@ -74,7 +76,7 @@ impl Truth {
             sample: seeds.stream("truth/sample"),
             dcs: topology.dcs.keys().map(|dc| dc.as_str().into()).collect(),
             namespaces: topology.namespaces.iter().map(|n| n.id.as_str().into()).collect(),
-            operations: ["get", "put", "delete"].map(Arc::from),
+            operations: ["get", "put", "delete", "list"].map(Arc::from),
             values: AtomicU64::new(FIRST_VALUE + 1),
         })
     }
@@ -124,7 +126,12 @@ impl Truth {
         open.ended += 1;
         let label = (sent.dc, sent.namespace, sent.operation, outcome, cache);
         *open.labels.entry(label).or_insert(0) += 1;
-        if sent.operation != Operation::Get || follows_reads(&sent.key) {
+        let kept = match sent.operation {
+            Operation::Get => follows_reads(&sent.key),
+            Operation::Put | Operation::Delete => true,
+            Operation::List => false,
+        };
+        if kept {
             counts.operations.push(OperationRow {
                 at: sent.at,
                 ended: sent.at.after(latency),
@@ -149,6 +156,32 @@ impl Truth {
                 weight,
             });
         }
+    }
+
+    /// A request to a product has ended.
+    pub(super) fn product(
+        &self,
+        sent: IncidentTime,
+        dc: &Arc<str>,
+        (product, operation): (&'static str, &'static str),
+        outcome: Outcome,
+    ) {
+        let key = (interval(sent), dc.clone(), product, operation, outcome);
+        *lock(&self.counts).products.entry(key).or_insert(0) += 1;
+    }
+
+    /// Requests to products.
+    pub(super) fn take_products(&self) -> Vec<ProductRow> {
+        let products = std::mem::take(&mut lock(&self.counts).products);
+        let row = |((at, dc, product, operation, outcome), count)| ProductRow {
+            from: IncidentTime::from_unix_s(at * INTERVAL_S),
+            dc,
+            product: Arc::from(product),
+            operation: Arc::from(operation),
+            outcome,
+            count,
+        };
+        products.into_iter().map(row).collect()
     }
 
     /// Writes and followed reads.

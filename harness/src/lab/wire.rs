@@ -20,8 +20,9 @@ use indexmap::IndexMap;
 use kv_node::Node;
 use kv_node::api::admin::METRICS;
 use kv_node::control::Control;
+use kv_node::dependents::{Dependents, Origin, peer_of};
 use kv_node::env::{BoxFuture, Chance, Listener, Network, NetworkError, Stream, Tasks};
-use kv_node::ids::{Peer, Region};
+use kv_node::ids::{Dc, Peer, Region};
 use kv_store::{MemoryStore, S3Store};
 use rustc_hash::FxBuildHasher;
 use tokio::sync::oneshot;
@@ -37,12 +38,15 @@ use crate::lab::{cost, monitor};
 use crate::recording::{Caller, INTERVAL_S, WireRow};
 use crate::spec::fault::{Fault, FaultKind, Who};
 use crate::spec::time::IncidentTime;
-use crate::spec::topology::Topology;
+use crate::spec::topology::{DcAbout, Topology};
 
 /// The first retransmission of a lost packet comes after this, each further one after twice the time before.
 const RETRANSMISSION: Duration = Duration::from_millis(200);
 /// After so many a connection is given up.
 const RETRANSMISSIONS_MAX: u32 = 5;
+
+/// Under which name the origin is called that stands behind a product.
+pub(super) const ORIGIN: &str = "origin";
 
 /// What answers at a host.
 #[derive(Clone)]
@@ -51,6 +55,8 @@ pub(super) enum Service {
     Store(Arc<MemoryStore>),
     S3(S3Store),
     Control(Arc<Control>),
+    Products(Arc<Dependents>),
+    Origin(Arc<Origin>),
     Intake(Arc<Intake>),
     /// What the monitor tells of itself.
     Monitor(Arc<Monitor>),
@@ -64,6 +70,7 @@ pub(super) enum HostKind {
     Store,
     Control,
     Clients,
+    Products,
 }
 
 /// Someone on the wire.
@@ -141,8 +148,16 @@ impl Wire {
             .iter()
             .map(|a| regions.iter().map(|b| topology.one_way_ms(a, b) * 1_000.0).collect())
             .collect();
+        let products = topology.products.iter().flat_map(|products| {
+            let dcs = products.dcs.iter().filter_map(|dc| Some((dc, topology.dcs.get(dc)?)));
+            let beside = |(dc, about): (&Dc, &DcAbout)| {
+                (peer_of(dc), host(HostKind::Products, &about.region))
+            };
+            let origin = (Peer::from(ORIGIN), host(HostKind::Products, &products.origin));
+            dcs.map(beside).chain([origin]).collect::<Vec<_>>()
+        });
         let hosts: IndexMap<Peer, Host, FxBuildHasher> =
-            dcs.chain(stores).chain(control).chain(clients).collect();
+            dcs.chain(stores).chain(control).chain(clients).chain(products).collect();
         Arc::new(Self {
             names: hosts.keys().map(|peer| peer.as_str().into()).collect(),
             hosts,
@@ -295,6 +310,7 @@ impl Wire {
     ) -> Fate {
         if self.quiet.load(Ordering::Relaxed)
             && !matches!(listener, Listener::Admin | Listener::Intake | Listener::Control)
+            && *request.uri() != *METRICS
         {
             return Fate::Lost;
         }
@@ -361,6 +377,7 @@ impl Wire {
         match self.hosts[from].kind {
             HostKind::Clients => Caller::Client,
             HostKind::Dc => Caller::Dc,
+            HostKind::Products => Caller::Product,
             HostKind::Store | HostKind::Control => Caller::Control,
         }
     }
@@ -434,7 +451,15 @@ impl Wire {
         Ok(match service {
             Service::Store(store) => store.serve(request),
             Service::S3(store) => store.serve(request).await,
-            Service::Control(control) => control.serve(&request),
+            Service::Control(control) => {
+                self.to_its_end(host, async move { control.serve(&request).await }).await?
+            }
+            Service::Products(products) => {
+                self.to_its_end(host, async move { products.serve(&request).await }).await?
+            }
+            Service::Origin(origin) => {
+                self.to_its_end(host, async move { origin.serve(&request).await }).await?
+            }
             Service::Monitor(monitor) => monitor.serve(&request),
             Service::Intake(intake) => cost::of_monitoring(|| intake.serve(&request)),
             // Telling metrics waits for nothing: all of it is done at once, and counted as what monitoring costs.
@@ -469,6 +494,21 @@ impl Wire {
                 answered.await.map_err(|_| NetworkError::Reset)??
             }
         })
+    }
+}
+
+impl Wire {
+    /// Lets a host answer whether or not anybody waits.
+    async fn to_its_end(
+        &self,
+        host: &Host,
+        answer: impl Future<Output = Response<Bytes>> + Send + 'static,
+    ) -> Result<Response<Bytes>, NetworkError> {
+        let (answered, answers) = oneshot::channel();
+        host.tasks.run(async move {
+            let _ = answered.send(answer.await);
+        });
+        answers.await.map_err(|_| NetworkError::Reset)
     }
 }
 

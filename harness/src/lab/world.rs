@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use http::{Request, Response, StatusCode};
 use kv_node::api::{admin, auth::Secret};
 use kv_node::config::{DcStatus, Members, NamespaceAbout, Namespaces, Snapshot};
 use kv_node::control::{self, Change, Control, ControlConfig};
+use kv_node::dependents::{self, Dependents, Origin, peer_of};
 use kv_node::env::{Chance, Listener, NodeEnv};
 use kv_node::ids::{Dc, Namespace, NamespaceClass, Peer};
 use kv_node::safeguards::Environment;
@@ -24,7 +26,8 @@ use super::doors::{LabClock, Recorder, Seeds, Sink, TaskSet};
 use super::intake::{self, Intake, Taken};
 use super::monitor::{self, Monitor, MonitorConfig, Scraped};
 use super::truth::Truth;
-use super::wire::{Service, Wire};
+use super::visitors::Visitors;
+use super::wire::{self, Service, Wire};
 use super::{ActionId, Lab, LabError, Progress, lock, noise};
 use crate::recording::{CopyRow, Journal, MESSAGES, OperationRow, RecordingWriter};
 use crate::spec::time::IncidentTime;
@@ -95,6 +98,7 @@ pub(super) struct LabOn<H: Hosts> {
 struct World {
     stage: Stage,
     intakes: Vec<Arc<Intake>>,
+    customers: Vec<Arc<Customers>>,
     monitor: Arc<Monitor>,
     lives: BTreeMap<Dc, u32>,
     witnesses: Vec<Witness>,
@@ -114,6 +118,8 @@ enum Witness {
     Operated(Arc<std::sync::Mutex<Option<Operated>>>),
     /// What the wire counted.
     Fault(usize),
+    /// What a bot sent.
+    Sent(Arc<AtomicU64>),
     /// It was done at once, or not at all.
     Done(u64),
 }
@@ -152,6 +158,19 @@ impl<H: Hosts> Lab for LabOn<H> {
     fn apply(&mut self, action: &Action) -> Result<ActionId, LabError> {
         let (runtime, world, hosts) = self.parts()?;
         runtime.block_on(world.apply(action, hosts))
+    }
+
+    fn fired(&self, alert: &str) -> Option<IncidentTime> {
+        self.world.as_ref()?.monitor.fired(alert)
+    }
+
+    fn missed(&mut self, text: String) -> Result<(), LabError> {
+        let (_, world, _) = self.parts()?;
+        let id = world.witnesses.len() as u64;
+        let at = world.stage.spec.end;
+        world.stage.recorder.journal(at, Journal::Action { id, text });
+        world.witnesses.push(Witness::Done(0));
+        Ok(())
     }
 
     fn progress(&self) -> Progress {
@@ -241,6 +260,7 @@ impl Stage {
     fn start_control(&self) {
         let peer = Peer::from(control::NAME);
         let classes = self.spec.topology.dcs.iter();
+        let products = self.spec.topology.products.as_ref();
         let config = ControlConfig {
             members: self.members.clone(),
             secret: SECRET.into(),
@@ -248,12 +268,26 @@ impl Stage {
             build: self.spec.build.clone(),
             builds: self.spec.released.clone(),
             classes: classes.map(|(dc, about)| (dc.clone(), about.class.clone())).collect(),
+            login: products.and_then(|products| products.login.as_ref()).map(peer_of),
             initial: self.initial.clone(),
             probe_namespace: Some(monitor::probe_namespace()),
             alerts_token: None,
         };
         let control = Control::start(config, self.env(&peer, "node/control"));
         self.wire.serve(&peer, Service::Control(control));
+    }
+
+    fn start_products(&self) {
+        let Some(products) = &self.spec.topology.products else { return };
+        let origin = Peer::from(wire::ORIGIN);
+        for dc in &products.dcs {
+            let peer = peer_of(dc);
+            let env = self.env(&peer, &format!("products/{dc}"));
+            let products = Dependents::start(dc, origin.clone(), env);
+            self.wire.serve(&peer, Service::Products(products));
+        }
+        let env = self.env(&origin, "products/origin");
+        self.wire.serve(&origin, Service::Origin(Origin::start(env)));
     }
 
     fn start_intakes(&self) -> Vec<Arc<Intake>> {
@@ -280,13 +314,22 @@ impl Stage {
             job,
             place: None,
         };
+        let products = self.spec.topology.products.iter().flat_map(|products| {
+            let place = |dc: &Dc| {
+                let about = self.spec.topology.dcs.get(dc);
+                about.map(|about| (dc.clone(), about.region.clone()))
+            };
+            let beside = |dc: &Dc| Scraped { place: place(dc), ..product(peer_of(dc)) };
+            let beside: Vec<Scraped> = products.dcs.iter().map(beside).collect();
+            beside.into_iter().chain([product(Peer::from(wire::ORIGIN))])
+        });
         let others = [
             other(control::NAME, Listener::Control, "control"),
             other(intake::LOGS, Listener::Intake, "intake"),
             other(intake::REPORTS, Listener::Intake, "intake"),
         ];
         let config = MonitorConfig {
-            scraped: nodes.chain(others).collect(),
+            scraped: nodes.chain(others).chain(products).collect(),
             rules: self.spec.rules.clone(),
             secret: SECRET.into(),
             probed: self.spec.topology.dcs.keys().cloned().collect(),
@@ -333,6 +376,7 @@ impl World {
         stage.recorder.journal(spec.start, Journal::Life(Lifecycle::Revised { snapshot }));
         hosts.start_stores(&stage).await?;
         stage.start_control();
+        stage.start_products();
         let intakes = stage.start_intakes();
         hosts.start_nodes(&stage).await?;
         if stage.clock.timestamp() < spec.start {
@@ -341,11 +385,13 @@ impl World {
         if spec.noise {
             noise::install(&stage.wire, &spec.topology, &stage.seeds, spec.start, spec.end);
         }
-        Customers::start(&stage);
+        let customers = Customers::start(&stage);
+        Visitors::start(&stage);
         Ok(Self {
             monitor: stage.start_monitor(),
             lives: spec.topology.dcs.keys().map(|dc| (dc.clone(), 1)).collect(),
             witnesses: Vec::new(),
+            customers,
             intakes,
             stage,
         })
@@ -391,6 +437,14 @@ impl World {
             Action::Resume { dc } => {
                 Witness::Done(u64::from(hosts.pause_node(stage, dc, false).await?))
             }
+            Action::Bot { requests_per_s, for_s } => {
+                let until = now.after(Duration::from_secs(*for_s));
+                let sent = Arc::new(AtomicU64::new(0));
+                for customers in &self.customers {
+                    customers.swarm(*requests_per_s, until, &sent);
+                }
+                Witness::Sent(sent)
+            }
             Action::Fault { fault, for_s } => {
                 let until = now.after(Duration::from_secs(*for_s));
                 Witness::Fault(stage.wire.install(fault.clone(), until, &format!("fault/{id}")))
@@ -425,6 +479,7 @@ impl World {
                     None => ("nodes that took it".to_owned(), 0),
                 },
                 Witness::Fault(fault) => (MESSAGES.to_owned(), stage.wire.acted(*fault)),
+                Witness::Sent(sent) => ("requests".to_owned(), sent.load(Ordering::Relaxed)),
                 Witness::Done(times) => ("nodes".to_owned(), *times),
             };
             stage.recorder.journal(now, Journal::Witness { id, text, acted });
@@ -446,6 +501,7 @@ impl World {
         Ok(RecordingWriter {
             copies: hosts.copies(stage, &operations).await?,
             operations,
+            products: stage.truth.take_products(),
             truth,
             offered,
             requests,
@@ -478,16 +534,32 @@ fn operated_by(answer: &Response<Bytes>) -> Option<Operated> {
 
 fn enrolled(spec: &Spec) -> std::collections::BTreeSet<Namespace> {
     let of_customers = spec.topology.namespaces.iter().filter(|n| n.enrolled).map(|n| n.id.clone());
-    of_customers.chain([monitor::probe_namespace()]).collect()
+    let of_products = of_products(spec);
+    of_customers.chain([monitor::probe_namespace()]).chain(of_products).collect()
+}
+
+/// The namespace of products, where there are any.
+fn of_products(spec: &Spec) -> Option<Namespace> {
+    spec.topology.products.as_ref().map(|_| Namespace::from(dependents::NAMESPACE))
+}
+
+/// A product as the monitor sees it.
+fn product(peer: Peer) -> Scraped {
+    Scraped { peer, listener: Listener::Product, job: "products", place: None }
 }
 
 fn namespaces(spec: &Spec) -> Namespaces {
     let probe = monitor::probe_namespace();
     let open = NamespaceAbout::open(&probe, NamespaceClass::from("probe"));
+    let products = of_products(spec).map(|id| {
+        let about = NamespaceAbout::open(&id, NamespaceClass::from("product"));
+        (id, about)
+    });
     let of_customers = spec.namespaces();
     of_customers
         .iter()
         .map(|(id, about)| (id.clone(), about.clone()))
         .chain([(probe, open)])
+        .chain(products)
         .collect()
 }

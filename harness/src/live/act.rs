@@ -40,6 +40,7 @@ pub fn apply(compose: &Compose, services: &Services, action: &Action) -> Result<
         Action::Start { dc } => run(compose, services, "start", dc.as_str()),
         Action::Pause { dc } => run(compose, services, "pause", dc.as_str()),
         Action::Resume { dc } => run(compose, services, "unpause", dc.as_str()),
+        Action::Bot { .. } => Err(LiveError::Elsewhere(action.text())),
         Action::Fault { fault, for_s } => {
             install(services, fault, (*for_s > 0).then_some(*for_s)).map(|told| told.text())
         }

@@ -46,6 +46,9 @@ pub enum LiveError {
     /// There is no such lab.
     #[error("no live lab of the project \"{0}\" is up; `relapse lab up` starts one")]
     NotUp(String),
+    /// What only the labs of the harness can do.
+    #[error("{0}: this can be done in the other labs only")]
+    Elsewhere(String),
     /// A service has no container that runs, or publishes no such port: look at its log.
     #[error("{0} does not run; `relapse lab status` tells more")]
     Down(String),

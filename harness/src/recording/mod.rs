@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `truth` | requests of one minute that are alike | the clients |
 //! | `offered` | how many requests were sent in a minute | the clients |
+//! | `products` | requests of one minute to a product that are alike | its users |
 //! | `requests` | one request: every one without a 2xx, one in [`SAMPLE`] of the rest | the clients |
 //! | `operations` | one write, or one read of a key whose reads are followed, with what was written or read | the clients |
 //! | `copies` | what a store holds of a written key in the end | the stores |
@@ -32,7 +33,9 @@ mod writer;
 pub use reader::{Recording, RecordingError};
 pub use safety::{CopyRow, FIRST_VALUE, NO_VALUE, OperationRow, READ_KEYS, follows_reads};
 pub use series::{Scrapes, Series};
-pub use tables::{CacheStatus, Caller, Journal, Offered, Outcome, RequestRow, TruthRow, WireRow};
+pub use tables::{
+    CacheStatus, Caller, Journal, Offered, Outcome, ProductRow, RequestRow, TruthRow, WireRow,
+};
 pub use telemetry::{AlertRow, AlertState, AnswerRow, Exception};
 pub use writer::RecordingWriter;
 pub(crate) use writer::digest;
@@ -44,4 +47,4 @@ pub const INTERVAL_S: u64 = 60;
 /// What the witness of a fault of the network counts.
 pub const MESSAGES: &str = "messages";
 /// Grows with every change that an older reader would misread.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;

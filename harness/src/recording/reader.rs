@@ -8,7 +8,7 @@ use super::SCHEMA;
 use super::safety::{CopyRow, OperationRow};
 use super::series::Scrapes;
 use super::table::Parsed;
-use super::tables::{Journal, Offered, RequestRow, Row, TruthRow, WireRow};
+use super::tables::{Journal, Offered, ProductRow, RequestRow, Row, TruthRow, WireRow};
 use super::telemetry::{AlertRow, AnswerRow, Exception};
 use super::writer::{Index, METRICS_FILE, digest, file};
 use crate::spec::Spec;
@@ -25,6 +25,8 @@ pub struct Recording {
     pub truth: Vec<TruthRow>,
     /// Requests sent by interval.
     pub offered: Vec<Offered>,
+    /// Requests to products by interval.
+    pub products: Vec<ProductRow>,
     /// Single requests, in the order in which they ended.
     pub requests: Vec<RequestRow>,
     /// Writes, and reads of some keys, in the order in which they ended.
@@ -92,6 +94,7 @@ impl Recording {
             seed: open.index.seed,
             truth: open.rows()?,
             offered: open.rows()?,
+            products: open.rows()?,
             requests: open.rows()?,
             operations: open.rows()?,
             copies: open.rows()?,

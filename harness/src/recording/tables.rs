@@ -99,10 +99,29 @@ pub enum Caller {
     Dc,
     /// The control plane, an operator or the monitor.
     Control,
+    /// A product that needs the nodes.
+    Product,
 }
 
 impl Caller {
-    pub(super) const ALL: [Self; 3] = [Self::Client, Self::Dc, Self::Control];
+    pub(super) const ALL: [Self; 4] = [Self::Client, Self::Dc, Self::Control, Self::Product];
+}
+
+/// Requests of one interval to a product that are alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProductRow {
+    /// When the interval begins; requests belong to the one in which they were sent.
+    pub from: IncidentTime,
+    /// In which data center.
+    pub dc: Arc<str>,
+    /// Which product was asked.
+    pub product: Arc<str>,
+    /// For what.
+    pub operation: Arc<str>,
+    /// How they ended.
+    pub outcome: Outcome,
+    /// How many.
+    pub count: u64,
 }
 
 /// Requests of one interval that are alike.
@@ -291,6 +310,39 @@ impl Row for TruthRow {
     }
 }
 
+impl Row for ProductRow {
+    const TABLE: &'static str = "products";
+
+    fn to_table(rows: &[Self]) -> Table {
+        Table {
+            columns: vec![
+                ("from_s", numbers(rows, |r| r.from.unix_s())),
+                ("dc", texts(rows, |r| &r.dc)),
+                ("product", texts(rows, |r| &r.product)),
+                ("operation", texts(rows, |r| &r.operation)),
+                ("outcome", numbers(rows, |r| r.outcome.code())),
+                ("count", numbers(rows, |r| r.count)),
+            ],
+        }
+    }
+
+    fn from_table(table: &Parsed) -> Option<Vec<Self>> {
+        let mut shared = Shared::default();
+        let (from, dc) = (table.numbers("from_s")?, table.texts("dc")?);
+        let (product, operation) = (table.texts("product")?, table.texts("operation")?);
+        let (outcome, count) = (table.numbers("outcome")?, table.numbers("count")?);
+        let row = |at: usize| Self {
+            from: IncidentTime::from_unix_s(from[at]),
+            dc: shared.get(dc.get(at)),
+            product: shared.get(product.get(at)),
+            operation: shared.get(operation.get(at)),
+            outcome: Outcome::from_code(outcome[at]),
+            count: count[at],
+        };
+        Some((0..table.rows()).map(row).collect())
+    }
+}
+
 impl Row for Offered {
     const TABLE: &'static str = "offered";
 
@@ -357,7 +409,7 @@ impl Row for RequestRow {
     }
 }
 
-pub(super) const LISTENERS: [Listener; 7] = [
+pub(super) const LISTENERS: [Listener; 8] = [
     Listener::Rest,
     Listener::Tier,
     Listener::Admin,
@@ -365,6 +417,7 @@ pub(super) const LISTENERS: [Listener; 7] = [
     Listener::Control,
     Listener::Intake,
     Listener::Binding,
+    Listener::Product,
 ];
 
 impl Row for WireRow {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::SCHEMA;
 use super::safety::{CopyRow, OperationRow};
 use super::series::Scrapes;
-use super::tables::{Journal, Offered, RequestRow, Row, TruthRow, WireRow};
+use super::tables::{Journal, Offered, ProductRow, RequestRow, Row, TruthRow, WireRow};
 use super::telemetry::{AlertRow, AnswerRow, Exception};
 use crate::spec::Spec;
 use crate::spec::time::IncidentTime;
@@ -35,6 +35,8 @@ pub struct RecordingWriter {
     pub truth: Vec<TruthRow>,
     /// Requests sent by interval.
     pub offered: Vec<Offered>,
+    /// Requests to products by interval.
+    pub products: Vec<ProductRow>,
     /// Single requests.
     pub requests: Vec<RequestRow>,
     /// Writes, and reads of some keys, in the order in which they ended.
@@ -74,6 +76,7 @@ impl RecordingWriter {
         put("spec.json".to_owned(), serde_json::to_vec_pretty(spec)?)?;
         put(file::<TruthRow>(), TruthRow::to_table(&self.truth).encode()?)?;
         put(file::<Offered>(), Offered::to_table(&self.offered).encode()?)?;
+        put(file::<ProductRow>(), ProductRow::to_table(&self.products).encode()?)?;
         put(file::<RequestRow>(), RequestRow::to_table(&self.requests).encode()?)?;
         put(file::<OperationRow>(), OperationRow::to_table(&self.operations).encode()?)?;
         put(file::<CopyRow>(), CopyRow::to_table(&self.copies).encode()?)?;

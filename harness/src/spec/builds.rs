@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::problem::{Problem, line_of, toml_problem};
+use super::time::{self, IncidentTime};
 
 /// The pipelines of a node's file where both scripts run one build alone.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -43,6 +44,8 @@ struct Entry {
     environment: Environment,
     #[serde(default)]
     lacks: Vec<Spanned<String>>,
+    /// When it was built, where a list has it; like `2023-10-30 19:29`.
+    built: Option<Spanned<String>>,
     /// Why it lacks them: for the reader of the file.
     #[serde(rename = "why")]
     _why: String,
@@ -50,6 +53,7 @@ struct Entry {
 
 /// Reads the builds. `current` is always there and lacks nothing.
 pub fn read(file: &str, text: &str) -> Result<BTreeMap<String, Build>, Vec<Problem>> {
+    let whole = text;
     let parsed: File =
         toml::from_str(text).map_err(|error| vec![toml_problem(file, text, &error)])?;
     let mut problems = Vec::new();
@@ -73,7 +77,18 @@ pub fn read(file: &str, text: &str) -> Result<BTreeMap<String, Build>, Vec<Probl
                 ),
             }
         }
-        let build = Build { id: BuildId::from(id.as_str()), environment: entry.environment, lacks };
+        let built_s = entry.built.as_ref().map(|text| time::parse(text.get_ref()));
+        if let (Some(text), Some(None)) = (&entry.built, built_s) {
+            let line = line_of(whole, text.span().start);
+            let message = format!("build \"{id}\" was built at \"{}\"", text.get_ref());
+            problems.push(Problem::new(file, line, message).hint("write it as 2023-10-30 19:29"));
+        }
+        let build = Build {
+            id: BuildId::from(id.as_str()),
+            environment: entry.environment,
+            lacks,
+            built_s: built_s.flatten().map(IncidentTime::unix_s),
+        };
         builds.insert(id, build);
     }
     if problems.is_empty() { Ok(builds) } else { Err(problems) }

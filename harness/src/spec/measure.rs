@@ -223,6 +223,25 @@ pub enum Measure {
     /// Of the keys that were written with success, the share that the stores hold alike when the run ends. Keys that were
     /// written in its last ten minutes are left out.
     WrittenAlike,
+    /// Minutes in which a query has a value above a level, whatever its labels.
+    MinutesAbove {
+        /// Over what.
+        over: Source,
+        /// The query, as Prometheus writes it.
+        query: String,
+        /// The level.
+        level: f64,
+    },
+    /// The difference between the share of a status among requests for a namespace's first keys, which are read most, and among
+    /// those for the others.
+    HotColdSpread {
+        /// Which status.
+        status: u16,
+        /// So many first keys.
+        hot: u32,
+    },
+    /// Circles of components that need each other to be mended, in the topology: see `relapse check`.
+    DependencyCycles,
     /// The largest or the smallest value that a query has at any moment, whatever its labels.
     Query {
         /// Over what.
@@ -265,6 +284,16 @@ pub enum Source {
     Truth,
     /// What the monitor scraped.
     Telemetry,
+}
+
+impl Source {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Truth => "truth",
+            Self::Telemetry => "telemetry",
+        }
+    }
 }
 
 /// The largest or the smallest.
@@ -316,13 +345,14 @@ impl Measure {
             | Self::WrittenAlike
             | Self::UnansweredShare { .. }
             | Self::UnansweredSpread { .. }
+            | Self::HotColdSpread { .. }
             | Self::StatusShare { .. } => Unit::Share,
             Self::SecondsToLast500 { .. }
             | Self::SecondsToLastUnanswered { .. }
             | Self::SecondsToRollback { .. }
             | Self::SecondsToAlert { .. }
             | Self::SecondsToReport { .. } => Unit::Seconds,
-            Self::Query { .. } | Self::StoreRush { .. } => Unit::Number,
+            Self::Query { .. } | Self::StoreRush { .. } | Self::MinutesAbove { .. } => Unit::Number,
             Self::AddedLatencyMs { .. } | Self::LatencyMs { .. } => Unit::Millis,
             Self::Requests { .. }
             | Self::LeastDcErrors { .. }
@@ -334,6 +364,7 @@ impl Measure {
             | Self::LogLines { .. }
             | Self::FailedTraces { .. }
             | Self::ReleasesRefused { .. }
+            | Self::DependencyCycles
             | Self::EnvWrites { .. } => Unit::Count,
         }
     }
@@ -380,6 +411,10 @@ impl Measure {
                 format!("latency, {:.0}th percentile{scope}", quantile * 100.0)
             }
             Self::StatusShare { status, scope } => format!("share of {status}{scope}"),
+            Self::HotColdSpread { status, hot } => {
+                format!("share of {status}, first {hot} keys against the others")
+            }
+            Self::DependencyCycles => "circles of dependencies".to_owned(),
             Self::SecondsToAlert { .. }
             | Self::AlertsFiring { .. }
             | Self::Naming { .. }
@@ -387,6 +422,7 @@ impl Measure {
             | Self::FailuresToldByLog
             | Self::SecondsToReport { .. }
             | Self::FailedTraces { .. }
+            | Self::MinutesAbove { .. }
             | Self::Query { .. } => self.label_of_signal(),
         }
     }
@@ -422,11 +458,11 @@ impl Measure {
                 format!("{kind} of {script} reported, {}", dcs.join(" "))
             }
             Self::FailedTraces { from, to } => format!("traces of failures, {from} to {to}"),
+            Self::MinutesAbove { over, level, .. } => {
+                format!("minutes above {level} of a query over {}", over.name())
+            }
             Self::Query { over, extreme, .. } => {
-                let over = match over {
-                    Source::Truth => "truth",
-                    Source::Telemetry => "telemetry",
-                };
+                let over = over.name();
                 let extreme = match extreme {
                     Extreme::Max => "largest",
                     Extreme::Min => "smallest",

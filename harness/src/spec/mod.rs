@@ -6,6 +6,7 @@
 //! * [`problem`]: what is wrong with them, with file, line and what to write instead.
 
 pub mod builds;
+pub mod dependencies;
 pub mod expectation;
 pub mod fault;
 pub mod measure;
@@ -47,8 +48,14 @@ pub struct Spec {
     pub start: IncidentTime,
     /// When it ends.
     pub end: IncidentTime,
+    /// From when on customers send another number of requests than the topology says, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<Rate>,
     /// What is done to the system, in order.
     pub timeline: Vec<Planned>,
+    /// What is done once an alert fires.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggered: Vec<Triggered>,
     /// The rules that the monitor evaluates.
     pub rules: Vec<RuleText>,
     /// Builds that can be released, besides those that run from the beginning; none where nothing is released.
@@ -70,6 +77,15 @@ pub enum StoresSpeak {
     S3,
 }
 
+/// How much customers send from a moment on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    /// From when on.
+    pub from: IncidentTime,
+    /// Requests a second, everywhere, as the mean of a whole day.
+    pub requests_per_s: f64,
+}
+
 /// An action with its moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Planned {
@@ -77,6 +93,25 @@ pub struct Planned {
     pub at: IncidentTime,
     /// What.
     pub action: Action,
+}
+
+/// An action that somebody takes some time after an alert has begun to fire for the first time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Triggered {
+    /// Which alert.
+    pub alert: String,
+    /// How long after, in seconds.
+    pub after_s: u64,
+    /// What.
+    pub action: Action,
+}
+
+impl Triggered {
+    /// In words, as a plan or a journal shows it.
+    pub fn text(&self) -> String {
+        let after = time::format_duration(std::time::Duration::from_secs(self.after_s));
+        format!("{after} after {}: {}", self.alert, self.action.text())
+    }
 }
 
 /// What can be done to the system.
@@ -139,6 +174,13 @@ pub enum Action {
         /// What, as the release tool reads it.
         document: String,
     },
+    /// A bot comes: it reads what is not there, and writes one key again and again.
+    Bot {
+        /// How much it sends, everywhere.
+        requests_per_s: f64,
+        /// How long.
+        for_s: u64,
+    },
     /// A fault acts on the network for a time.
     Fault {
         /// Which one.
@@ -160,7 +202,7 @@ impl Action {
                 Some(format!("the node of {dc}"))
             }
             Self::Release { by, .. } => Some(format!("what {by} releases")),
-            Self::Fault { .. } => None,
+            Self::Bot { .. } | Self::Fault { .. } => None,
         }
     }
 
@@ -186,6 +228,9 @@ impl Action {
                 let lines = document.lines().map(str::trim).filter(|line| !line.is_empty());
                 format!("{by} releases: {}", lines.collect::<Vec<_>>().join("; "))
             }
+            Self::Bot { requests_per_s, for_s } => {
+                format!("a bot sends {requests_per_s} requests a second for {for_s} s")
+            }
             Self::Fault { fault, for_s } => format!("{fault} for {for_s} s"),
         }
     }
@@ -195,6 +240,25 @@ impl Spec {
     /// The build that a data center runs.
     pub fn build_of(&self, dc: &Dc) -> &Build {
         self.builds.get(dc).unwrap_or(&self.build)
+    }
+
+    /// How much customers send at a moment: requests a second, as the mean of a whole day.
+    pub fn requests_per_s(&self, at: IncidentTime) -> f64 {
+        let rate = self.rates.iter().rev().find(|rate| rate.from <= at);
+        rate.map_or(self.topology.traffic.requests_per_s, |rate| rate.requests_per_s)
+    }
+
+    /// About how many requests customers send in the whole run.
+    pub fn requests(&self) -> f64 {
+        let turns = self.rates.iter().map(|rate| rate.from).filter(|from| *from < self.end);
+        let ends: Vec<IncidentTime> = turns.chain([self.end]).collect();
+        let mut from = self.start;
+        let mut sum = 0.0;
+        for end in ends {
+            sum += self.requests_per_s(from) * end.since(from).as_secs_f64();
+            from = from.max(end);
+        }
+        sum
     }
 
     /// The topology as nodes know it.
@@ -227,6 +291,9 @@ impl Spec {
     /// Whether a run of `self` is the beginning of a run of `longer`: then one run serves both.
     pub fn is_beginning_of(&self, longer: &Self) -> bool {
         let mine = |planned: &&Planned| planned.at < self.end;
+        let rates = |spec: &Self| -> Vec<Rate> {
+            spec.rates.iter().copied().filter(|rate| rate.from < self.end).collect()
+        };
         self.end <= longer.end
             && self.start == longer.start
             && self.stores == longer.stores
@@ -236,6 +303,8 @@ impl Spec {
             && self.released == longer.released
             && self.rules == longer.rules
             && self.speed == longer.speed
+            && self.triggered == longer.triggered
+            && rates(self) == rates(longer)
             && self.timeline.iter().filter(mine).eq(longer.timeline.iter().filter(mine))
             && self.topology == longer.topology
     }

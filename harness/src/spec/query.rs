@@ -12,6 +12,10 @@ use super::problem::nearest;
 /// `outcome` (a status, `timeout`, `broken`, `aborted`) and `failed` (`true` or `false`).
 pub const TRUTH: &str = "truth_requests_total";
 
+/// What the users of products saw, in the same way. Labels: `dc`, `product`, `operation`, `outcome`, and `failed`, which is `true`
+/// of everything but 2xx.
+pub const TRUTH_OF_PRODUCTS: &str = "truth_product_requests_total";
+
 /// The metrics that a scrape has, with the parts of histograms.
 pub fn scraped() -> BTreeSet<String> {
     let mut names: BTreeSet<String> = SCRAPED.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -34,7 +38,7 @@ pub fn scraped() -> BTreeSet<String> {
 pub fn check(over: Source, text: &str) -> Result<(), (String, Option<String>)> {
     let query = Query::parse(text).map_err(|error| (format!("no query: {error}"), None))?;
     let known = match over {
-        Source::Truth => BTreeSet::from([TRUTH.to_owned()]),
+        Source::Truth => BTreeSet::from([TRUTH, TRUTH_OF_PRODUCTS].map(str::to_owned)),
         Source::Telemetry => scraped(),
     };
     let metrics = query.metrics();

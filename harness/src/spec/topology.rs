@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kv_node::dependents::peer_of;
 use kv_node::ids::{Account, Dc, Namespace, NamespaceClass, Peer, Region};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,9 @@ pub struct Topology {
     pub namespaces: Vec<NamespaceAbout>,
     /// Customers.
     pub traffic: Traffic,
+    /// Products that need the nodes, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub products: Option<ProductsAbout>,
     /// Where telemetry is taken in.
     #[serde(default)]
     pub telemetry: TelemetryAbout,
@@ -143,10 +147,21 @@ pub struct NamespaceAbout {
     pub puts: f64,
     /// The share of requests that delete.
     pub deletes: f64,
+    /// The share of requests that list keys.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lists: f64,
+    /// Whether its users are Workers, by their bindings, and not users of REST.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub binding: bool,
     /// Length of a value.
     pub value_bytes: usize,
     /// What its readers ask for.
     pub cache_ttl_s: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over by reference")]
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }
 
 fn customer() -> NamespaceClass {
@@ -192,6 +207,23 @@ pub struct Noise {
     pub deploy_blip_s: f64,
 }
 
+/// Products that need the nodes, and their users.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProductsAbout {
+    /// The data centers that run them.
+    pub dcs: BTreeSet<Dc>,
+    /// Requests of their users a second, everywhere.
+    pub requests_per_s: f64,
+    /// Visitors that come to each waiting room a minute.
+    pub visitors_per_min: f64,
+    /// The region of the origin that stands behind one of them.
+    pub origin: Region,
+    /// The data center in which those log in who release something; nobody needs to where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Dc>,
+}
+
 /// A weight as nodes take it: thousandths.
 #[expect(
     clippy::cast_possible_truncation,
@@ -218,6 +250,11 @@ impl Topology {
             .get(&Dc::from(peer.as_str()))
             .map(|dc| &dc.region)
             .or_else(|| self.stores.get(peer))
+            .or_else(|| {
+                let mut dcs = self.products.iter().flat_map(|products| &products.dcs);
+                let dc = dcs.find(|dc| peer_of(dc) == *peer)?;
+                self.dcs.get(dc).map(|about| &about.region)
+            })
             .or_else(|| ["control", "monitor"].contains(&peer.as_str()).then_some(&self.control))
     }
 
@@ -249,6 +286,7 @@ pub fn read(file: &str, text: &str) -> Result<Topology, Vec<Problem>> {
     check.roles(&topology);
     check.links(&topology);
     check.namespaces(&topology);
+    check.products(&topology);
     check.noise(&topology);
     if check.problems.is_empty() { Ok(topology) } else { Err(check.problems) }
 }
@@ -383,6 +421,34 @@ impl Check<'_> {
                     self.at(&["links", "between_ms"], message).hint =
                         Some(format!("{a}-{b} = 100"));
                 }
+            }
+        }
+    }
+
+    fn products(&mut self, topology: &Topology) {
+        let Some(products) = &topology.products else { return };
+        let known = || topology.dcs.keys().map(Dc::as_str);
+        for dc in products.dcs.iter().filter(|dc| !topology.dcs.contains_key(*dc)) {
+            self.unknown(&["products", "dcs"], "data center", dc.as_str(), known());
+        }
+        if products.dcs.is_empty() {
+            self.at(&["products", "dcs"], "products run in no data center".into());
+        }
+        if !topology.regions.contains_key(&products.origin) {
+            let regions = topology.regions.keys().map(Region::as_str);
+            self.unknown(&["products", "origin"], "region", products.origin.as_str(), regions);
+        }
+        if let Some(dc) = products.login.as_ref().filter(|dc| !products.dcs.contains(*dc)) {
+            let dcs = products.dcs.iter().map(Dc::as_str);
+            self.unknown(&["products", "login"], "data center with products", dc.as_str(), dcs);
+        }
+        let rates = [
+            ("requests_per_s", products.requests_per_s),
+            ("visitors_per_min", products.visitors_per_min),
+        ];
+        for (key, rate) in rates {
+            if !is_weight(rate) || rate <= 0.0 {
+                self.at(&["products", key], format!("{key} is {rate}, not a number above 0"));
             }
         }
     }

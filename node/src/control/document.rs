@@ -14,7 +14,8 @@
 //!
 //! Instead of a script's build it can have `[new_backend]` with `on` and `allow` (accounts), which with `draft = true` is only
 //! kept; `revision` (a configuration: `"draft"`, or an earlier one by its number or as `"live-1"`); or `rollback` (a script). A
-//! release does one thing.
+//! release does one thing. `build = "newest"` is the newest build of the environment, whichever that is. With `break_glass`, a
+//! reason, it is carried out without a login.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -34,6 +35,8 @@ pub(super) struct Release {
     pub(super) what: What,
     /// Where the value stands that matters most.
     pub(super) place: Place,
+    /// Why nobody needs to log in for it.
+    pub(super) break_glass: Option<String>,
 }
 
 /// Where something stands in a document.
@@ -124,6 +127,7 @@ pub(super) struct Wrong {
 #[serde(deny_unknown_fields)]
 struct Document {
     environment: Environment,
+    break_glass: Option<Spanned<String>>,
     gateway: Option<Spanned<Script>>,
     supercache: Option<Spanned<Script>>,
     new_backend: Option<Spanned<NewBackend>>,
@@ -201,11 +205,19 @@ pub(super) fn by_schema(text: &str) -> Result<Release, Wrong> {
         let place = place_of(text, &script.span(), "rollback");
         whats.push((What::Rollback(*script.get_ref()), place));
     }
+    let break_glass = document.break_glass.map(|reason| {
+        let (span, reason) = (reason.span(), reason.into_inner().trim().to_owned());
+        if reason.is_empty() {
+            return Err(wrong_at(text, &span, "break_glass", "it gives no reason"));
+        }
+        Ok(reason)
+    });
+    let break_glass = break_glass.transpose()?;
     let mut whats = whats.into_iter();
     let told = |why: &str| wrong_at(text, &(0..0), "release", why);
     let (what, place) = whats.next().ok_or_else(|| told("it releases nothing"))?;
     match whats.next() {
-        None => Ok(Release { environment: document.environment, what, place }),
+        None => Ok(Release { environment: document.environment, what, place, break_glass }),
         Some((_, second)) => {
             let why = format!("`{}` is released already: a release does one thing", place.field);
             Err(Wrong { place: second, why })
@@ -310,7 +322,8 @@ pub(super) fn as_it_comes(text: &str) -> Result<Release, Wrong> {
         What::Revision(_) => place_of_key(text, "", "revision"),
         What::Rollback(_) => place_of_key(text, "", "rollback"),
     };
-    Ok(Release { environment, what, place })
+    let break_glass = table.get("break_glass").and_then(toml::Value::as_str).map(str::to_owned);
+    Ok(Release { environment, what, place, break_glass })
 }
 
 /// The environment that a document names, whatever else is wrong with it.

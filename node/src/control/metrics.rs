@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::config::{DcState, Members, Snapshot};
 use crate::ids::{BuildId, Dc};
+use crate::safeguards::Environment;
 use crate::telemetry::catalogue;
 use crate::telemetry::registry::{Counter, Gauge, Registry};
 use crate::worker::ScriptName;
@@ -40,6 +41,7 @@ pub(super) struct ControlMetrics {
     told_orders: OnceLock<Gauge>,
     releases: BTreeMap<&'static str, Counter>,
     under_way: Mutex<BTreeMap<(ScriptName, BuildId), Gauge>>,
+    newest: Mutex<BTreeMap<BuildId, Gauge>>,
 }
 
 impl ControlMetrics {
@@ -60,6 +62,7 @@ impl ControlMetrics {
                 .map(|result| (result, registry.counter(&catalogue::CONTROL_RELEASES, &[result])))
                 .into(),
             under_way: Mutex::default(),
+            newest: Mutex::default(),
             registry,
         }
     }
@@ -124,7 +127,13 @@ impl ControlMetrics {
     }
 
     /// The metrics in Prometheus' text format, with what operators ordered where that is told.
-    pub(super) fn text(&self, intended: &Snapshot, ordered: bool) -> String {
+    pub(super) fn text(
+        &self,
+        intended: &Snapshot,
+        ordered: bool,
+        (here, newest): (Environment, Option<&(BuildId, Environment)>),
+    ) -> String {
+        self.tell_newest(here, newest);
         if ordered {
             self.tell_orders();
         } else {
@@ -137,6 +146,21 @@ impl ControlMetrics {
             quarantined.set(i64::from(status.quarantined));
         }
         self.registry.text()
+    }
+
+    /// Of the builds that were the newest, one is.
+    fn tell_newest(&self, here: Environment, newest: Option<&(BuildId, Environment)>) {
+        let mut told = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        for gauge in told.values() {
+            gauge.set(0);
+        }
+        if let Some((build, environment)) = newest {
+            let begin = || {
+                let labels = [here.name(), build.as_str(), environment.name()];
+                self.registry.gauge(&catalogue::CONTROL_NEWEST_BUILD, &labels)
+            };
+            told.entry(build.clone()).or_insert_with(begin).set(1);
+        }
     }
 
     fn tell_orders(&self) {

@@ -15,6 +15,8 @@
 //! All others are signed with the shared secret. Start with [`Control::start`].
 
 mod document;
+mod listing;
+mod login;
 mod metrics;
 mod probe;
 mod push;
@@ -109,6 +111,8 @@ pub struct ControlConfig {
     pub builds: Vec<Build>,
     /// The class of each data center, in which releases have their stages.
     pub classes: BTreeMap<Dc, String>,
+    /// Where people log in who release something; nobody needs to where none is given.
+    pub login: Option<Peer>,
     /// The configuration that nodes start with.
     pub initial: Snapshot,
     /// The namespace of synthetic reads; the first enrolled one where none is given.
@@ -130,6 +134,7 @@ pub struct Control {
     /// Without a token nobody has access, so there is none.
     alerts: Option<Access>,
     environment: Environment,
+    login: Option<Peer>,
     builds: BTreeMap<BuildId, Build>,
     classes: BTreeMap<Dc, String>,
     intended: Mutex<Snapshot>,
@@ -148,6 +153,7 @@ impl Control {
             builds: config.builds.into_iter().map(|build| (build.id.clone(), build)).collect(),
             classes: config.classes,
             environment: config.environment,
+            login: config.login,
             releases: Mutex::default(),
             traces: env.chance.stream("traces"),
             probe_namespace: config.probe_namespace,
@@ -176,10 +182,15 @@ impl Control {
     }
 
     /// Answers one request. 401 without the secret, 400 for a change that names what does not exist.
-    pub fn serve(self: &Arc<Self>, request: &Request<Bytes>) -> Response<Bytes> {
+    pub async fn serve(self: &Arc<Self>, request: &Request<Bytes>) -> Response<Bytes> {
         if *request.method() == Method::GET && request.uri().path() == crate::api::admin::METRICS {
             let ordered = self.build.has(Safeguard::OrdersTold);
-            return Response::new(Bytes::from(self.metrics.text(&self.intended(), ordered)));
+            let newest = self.newest_listed();
+            return Response::new(Bytes::from(self.metrics.text(
+                &self.intended(),
+                ordered,
+                (self.environment, newest.as_ref()),
+            )));
         }
         if !self.permits(request) {
             return bare(StatusCode::UNAUTHORIZED);
@@ -190,6 +201,7 @@ impl Control {
                 Err(_) => bare(StatusCode::INTERNAL_SERVER_ERROR),
             },
             (&Method::POST, CHANGE) => match serde_json::from_slice(request.body()) {
+                Ok(Change::Release { by, document }) => self.release(&by, &document).await,
                 Ok(change) => self.change(&change),
                 Err(_) => bare(StatusCode::BAD_REQUEST),
             },
@@ -229,8 +241,7 @@ impl Control {
             Change::Maintenance { dc }
             | Change::Return { dc }
             | Change::NewBackendIn { dc, .. } => Some(dc),
-            Change::NewBackend { .. } | Change::Enroll { .. } => None,
-            Change::Release { by, document } => return self.release(by, document),
+            Change::NewBackend { .. } | Change::Enroll { .. } | Change::Release { .. } => None,
         };
         if dc.is_some_and(|dc| !self.members.dcs.contains_key(dc)) {
             return bare(StatusCode::BAD_REQUEST);
@@ -270,6 +281,7 @@ impl Control {
                     intended.enrolled.remove(namespace);
                 }
             }),
+            // It answers by itself: see `serve`.
             Change::Release { .. } => return bare(StatusCode::BAD_REQUEST),
         };
         Response::new(Bytes::from(format!("{{\"revision\":{revision}}}")))

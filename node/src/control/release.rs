@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::Control;
 use super::document::{self, NewBackend, Place, Release, Revision, Step, What, Wrong};
+use super::listing::Target;
 use crate::config::{Killed, Share, Snapshot};
 use crate::ids::{BuildId, Dc};
 use crate::safeguards::{Build, Environment, Safeguard};
@@ -28,6 +29,8 @@ const HISTORY_MAX: usize = 64;
 const WHOLE: u64 = 100_000;
 
 type Pipelines = BTreeMap<Dc, Vec<Share>>;
+/// What a script ran before a release; none: what nodes were started with.
+pub(super) type Before = Option<Pipelines>;
 
 /// What the release tool keeps in mind.
 #[derive(Debug, Default)]
@@ -42,22 +45,31 @@ pub(super) struct Releases {
 }
 
 #[derive(Clone, Debug)]
-struct Rollout {
+pub(super) struct Rollout {
     number: u64,
     build: BuildId,
-    before: Option<Pipelines>,
+    /// The build that people mean by this release: the one that it began with, whatever it went on with.
+    pub(super) meant: BuildId,
+    pub(super) before: Before,
     under_way: bool,
 }
 
 impl Control {
     /// Takes a release, or refuses it; either way the journal says who it was.
-    pub(super) fn release(self: &Arc<Self>, by: &str, text: &str) -> Response<Bytes> {
+    pub(super) async fn release(self: &Arc<Self>, by: &str, text: &str) -> Response<Bytes> {
         let read = if self.build.has(Safeguard::ReleaseSchema) {
             document::by_schema(text)
         } else {
             document::as_it_comes(text)
         };
-        match read.and_then(|release| self.carry_out(by, release)) {
+        let taken = match read {
+            Ok(release) => match self.logged_in(&release).await {
+                Ok(()) => self.carry_out(by, release),
+                Err(why) => Err(Wrong { place: release.place, why }),
+            },
+            Err(wrong) => Err(wrong),
+        };
+        match taken {
             Ok(revision) => {
                 self.metrics.release("taken");
                 Response::new(Bytes::from(json!({ "revision": revision }).to_string()))
@@ -80,10 +92,15 @@ impl Control {
     }
 
     fn carry_out(self: &Arc<Self>, by: &str, release: Release) -> Result<u64, Wrong> {
-        let Release { environment, what, place } = release;
+        let Release { environment, what, place, break_glass } = release;
+        let by = &match break_glass {
+            Some(reason) => format!("{by} (break glass: {reason})"),
+            None => by.to_owned(),
+        };
         let wrong = |why: String| Wrong { place: place.clone(), why };
         match what {
             What::Build { script, build, steps } => {
+                let build = self.build_meant(build, environment).map_err(&wrong)?;
                 let exists = if self.build.has(Safeguard::BuildExists) {
                     Self::build_must_exist
                 } else {
@@ -236,11 +253,12 @@ impl Control {
                 self.metrics.under_way(script, &replaced.build, false);
             }
             // What is half released is nothing to go back to.
-            let before = match replaced {
-                Some(replaced) if replaced.under_way => replaced.before,
-                _ => live,
+            let (meant, before) = match replaced {
+                Some(replaced) if replaced.under_way => (replaced.meant, replaced.before),
+                _ => (build.clone(), live),
             };
-            let rollout = Rollout { number, build: build.clone(), before, under_way: true };
+            let build = build.clone();
+            let rollout = Rollout { number, build, meant, before, under_way: true };
             releases.rollouts.insert(script, rollout);
             number
         };
@@ -322,12 +340,17 @@ impl Control {
         } else if !self.intended().pipelines.contains_key(&script) {
             return None;
         }
-        // A control plane that began anew knows of no release: then what nodes were started with is what they go back to.
-        let before = rollout.and_then(|rollout| rollout.before);
+        let target = self.to_go_back_to(rollout.as_ref());
         let revision = self.revise(|intended| {
-            match before {
-                Some(before) => intended.pipelines.insert(script, before),
-                None => intended.pipelines.remove(&script),
+            match target {
+                Target::Before(Some(before)) => intended.pipelines.insert(script, before),
+                Target::Before(None) => intended.pipelines.remove(&script),
+                Target::Build(build) => {
+                    let whole = vec![Share { weight: WHOLE, build: Some(build) }];
+                    let dcs = self.members.dcs.keys();
+                    let everywhere = dcs.map(|dc| (dc.clone(), whole.clone())).collect();
+                    intended.pipelines.insert(script, everywhere)
+                }
             };
             self.keep_named(intended);
         });

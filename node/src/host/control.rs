@@ -55,7 +55,7 @@ pub(super) async fn control(
         let control = control.clone();
         let service = move |request| -> kv_node::env::BoxFuture<_> {
             let control = control.clone();
-            Box::pin(async move { control.serve(&request) })
+            Box::pin(async move { control.serve(&request).await })
         };
         server.serve(kind, socket, Arc::new(service));
     }

@@ -48,7 +48,7 @@ pub(super) fn body_bytes_max(listener: Listener) -> usize {
         // A value as sealed.
         Listener::Tier | Listener::Store => 26 * MIB,
         // A configuration, or a batch of telemetry.
-        Listener::Admin | Listener::Control | Listener::Intake => 4 * MIB,
+        Listener::Admin | Listener::Control | Listener::Intake | Listener::Product => 4 * MIB,
     }
 }
 

@@ -264,6 +264,7 @@ pub(super) fn name_of(listener: Listener) -> &'static str {
         Listener::Store => "store",
         Listener::Control => "control",
         Listener::Intake => "intake",
+        Listener::Product => "product",
     }
 }
 

@@ -196,6 +196,10 @@ catalogue! {
     CONTROL_RELEASE_UNDER_WAY = gauge(
         "control_release_under_way", &["script", "build"], "1 or 0",
         "Which build is being released?");
+    /// The newest build of the list that releases are made from.
+    CONTROL_NEWEST_BUILD = gauge(
+        "control_newest_build", &["environment", "build", "of"], "1 or 0",
+        "Which build would a release of the newest one ship, and for which environment was that made?");
     /// Alerts that arrived at the control plane.
     CONTROL_ALERTS = counter(
         "control_alerts_received_total", &["alert", "status"], "alerts",
@@ -209,6 +213,19 @@ catalogue! {
     INTAKE_DROPPED = counter(
         "intake_dropped_total", &["signal", "dc"], "records",
         "How much telemetry does the rate limit upstream drop?");
+
+    /// Answers of products.
+    PRODUCT_RESPONSES = counter(
+        "product_responses_total", &["product", "operation", "status"], "responses",
+        "Which product that needs the node fails, and in what?");
+    /// What products asked of the node.
+    PRODUCT_KV_REQUESTS = counter(
+        "product_kv_requests_total", &["product", "result"], "requests",
+        "Which product does not get from the node what it asks for?");
+    /// What an origin behind a product is asked.
+    PRODUCT_ORIGIN_REQUESTS = counter(
+        "product_origin_requests_total", &["product", "result"], "requests",
+        "How much of a product's traffic falls to its origin?");
 
     /// How old a value is read.
     PROBE_STALENESS = gauge(

@@ -43,7 +43,8 @@ fn customers_against_the_network(recording: &Recording) -> Vec<String> {
     let forged = answers_made_by_faults(recording);
     let mut given: BTreeMap<(&str, u16), u64> = BTreeMap::new();
     for row in &recording.answers {
-        if row.listener == Listener::Rest && row.caller == Caller::Client {
+        let of_customers = matches!(row.listener, Listener::Rest | Listener::Binding);
+        if of_customers && row.caller == Caller::Client {
             *given.entry((&row.by, row.status / 100)).or_default() += row.count;
         }
     }

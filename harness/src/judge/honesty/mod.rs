@@ -60,7 +60,9 @@ fn told<'a>(
     dc: &'a str,
 ) -> impl Iterator<Item = &'a Series> {
     recording.metrics.series.iter().filter(move |series| {
-        series.labels.metric() == Some(metric) && series.labels.get("dc") == Some(dc)
+        series.labels.metric() == Some(metric)
+            && series.labels.get("dc") == Some(dc)
+            && series.labels.get("job") == Some("kv-node")
     })
 }
 

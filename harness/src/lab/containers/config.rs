@@ -196,7 +196,7 @@ fn peers(ports: &Ports, side: Side) -> BTreeMap<&str, BTreeMap<&'static str, Str
             Listener::Control => "control",
             Listener::Intake => "intake",
             // Nodes do not call these.
-            Listener::Rest | Listener::Admin | Listener::Binding => continue,
+            Listener::Rest | Listener::Admin | Listener::Binding | Listener::Product => continue,
         };
         peers.entry(peer.as_str()).or_default().insert(listener, side.address(*port));
     }

@@ -31,7 +31,7 @@ use self::scrape::Target;
 use super::lock;
 use crate::alerts::{Evaluation, INTERVAL_MS, PHASE_MS, RuleText, SCRAPE_TIMEOUT_MS, row};
 use crate::lab::cost;
-use crate::recording::{AlertRow, Scrapes};
+use crate::recording::{AlertRow, AlertState, Scrapes};
 
 /// Under which name the monitor stands in the topology.
 pub const NAME: &str = "monitor";
@@ -159,6 +159,13 @@ impl Monitor {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NOT_FOUND;
         response
+    }
+
+    /// When an alert began to fire for the first time.
+    pub fn fired(&self, alert: &str) -> Option<Timestamp> {
+        let state = lock(&self.state);
+        let firing = |row: &&AlertRow| row.alert == alert && row.to == AlertState::Firing;
+        state.alerts.iter().find(firing).map(|row| row.at)
     }
 
     /// What was observed.

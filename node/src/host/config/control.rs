@@ -132,6 +132,8 @@ impl Source<ControlFile> {
                 build,
                 builds,
                 classes: file.classes,
+                // The products are a part of labs: no process runs them.
+                login: None,
                 initial: Snapshot {
                     revision: file.initial.revision,
                     new_backend: file.initial.new_backend,
