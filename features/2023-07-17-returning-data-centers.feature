@@ -7,10 +7,13 @@ Feature: Data centers returning from maintenance
   Rule: as it happened
     Background:
       Given the topology "kv-2023-07" with its traffic
-      And customers send 65 requests a second
-      # From the second alerts to the switch nothing is measured but that nobody recovers.
-      And customers send 15 requests a second from 06:15 the next day on
-      And customers send 65 requests a second from 13:30 the next day on
+      # As many as power needs while something is measured; at night, and after the second alerts, only that nobody recovers.
+      And customers send 15 requests a second
+      And customers send 65 requests a second from 21:45 on
+      And customers send 20 requests a second from 02:30 the next day on
+      And customers send 65 requests a second from 04:45 the next day on
+      And customers send 10 requests a second from 06:15 the next day on
+      And customers send 65 requests a second from 13:40 the next day on
       And every data center runs build "kv-2023-07"
       And data centers "MEL01", "VIE02" and "JNB01" go down for maintenance at 20:52 and return at 21:52
 
@@ -94,6 +97,8 @@ Feature: Data centers returning from maintenance
   Rule: with the safeguards that would have prevented it
     Background:
       Given the topology "kv-2023-07" with its traffic
+      And customers send 15 requests a second
+      And customers send 50 requests a second from 21:45 on
       And data centers "MEL01", "VIE02" and "JNB01" go down for maintenance at 20:52 and return at 21:52
 
     Scenario: with every safeguard the return goes unnoticed

@@ -140,7 +140,8 @@ Feature: Production pointed at a build of staging
       And the replay starts at 2023-10-30 19:37
       And every data center runs the current build without "environment-filter" and "build-of-environment"
       # A thousandth of that is one request in two or three seconds.
-      And customers send 400 requests a second
+      And customers send 400 requests a second from 19:38 on
+      And customers send 50 requests a second from 19:45 on
       When it is 19:40
       And "an engineer" releases:
         """
