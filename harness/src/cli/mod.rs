@@ -4,6 +4,7 @@ mod check;
 mod clean;
 mod customers;
 mod dashboards;
+mod detectors;
 mod export;
 mod judge;
 mod lab;
@@ -59,6 +60,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         junit: Option<PathBuf>,
     },
+    /// Of each incident: who saw it first, after how long, naming what. Replays what is not known yet
+    Detectors(detectors::Detectors),
     /// Writes a recording out for other tools: OpenMetrics, OTLP as JSON lines, CSV
     Export {
         /// A run's folder, as `run --out` writes it, or the recording in it
@@ -153,6 +156,7 @@ pub fn main() -> Exit {
         Command::Steps => list::steps(),
         Command::Run(run) => run::run(&root, &run),
         Command::Parity(compare) => parity::parity(&root, &compare),
+        Command::Detectors(detectors) => detectors::detectors(&root, &detectors),
         Command::Judge { dir, junit } => judge::judge(&root, &dir, junit.as_deref()),
         Command::Clean { all } => clean::clean(&root, all),
         Command::Dashboards { command } => dashboards::dashboards(&root, &command),
@@ -227,6 +231,11 @@ fn tell(problems: &[Problem]) -> Exit {
         &format!("{n} problem{} in the specification", if n == 1 { "" } else { "s" }),
         Exit::Specification,
     )
+}
+
+/// As many runs at once as the machine has cores.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn counted(number: usize, what: &str) -> String {

@@ -83,7 +83,7 @@ fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
     let cores = match args.on {
         // Two labs of containers would share the machine, and each would be measured as half of it.
         Kind::Containers => 1,
-        Kind::Simulated => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        Kind::Simulated => super::cores(),
     };
     let jobs = if args.jobs == 0 { cores } else { args.jobs };
     let store = Store::of(root);

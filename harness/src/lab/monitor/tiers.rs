@@ -55,7 +55,8 @@ pub(super) fn roads(members: &Members, initial: &Snapshot) -> Vec<Road> {
     }
     let mut roads = Vec::new();
     for (from, member) in &members.dcs {
-        let of_region = keys.iter().filter(|(owner, _)| members.dcs[**owner].region == member.region);
+        let of_region =
+            keys.iter().filter(|(owner, _)| members.dcs[**owner].region == member.region);
         roads.extend(of_region.map(|(owner, key)| Road {
             from: from.clone(),
             owner: (*owner).clone(),
