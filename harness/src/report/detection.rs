@@ -30,6 +30,10 @@ pub fn detection(heading: &Heading, cause: &Cause, detection: &Detection) -> Str
         // Writing to a string cannot fail.
         let _ = writeln!(out, "   {}", format!("{what:HEAD$}{says}").trim_end());
     }
+    if detection.is_silent() {
+        out.push_str("\n   no detector saw anything\n");
+        return out;
+    }
     let _ = writeln!(out, "\n   seconds after {since}:\n");
     out.push_str(&table(begins, cause, &detection.seen));
     out
@@ -74,6 +78,7 @@ fn head(cause: &Cause, detection: &Detection, since: &str) -> Vec<(&'static str,
         ("cause named, now", named(named_now.as_ref())),
         ("in the log", named(detection.line.as_ref())),
     ];
+    lines.extend(detection.warned.iter().map(|one| ("warned before", named(Some(one)))));
     lines.extend(detection.wrong.iter().map(|wrong| {
         ("WRONG", format!("{}: {} names {}", after(cause.at, wrong.at), wrong.alert, wrong.decoy))
     }));
@@ -89,22 +94,16 @@ fn table(begins: IncidentTime, cause: &Cause, seen: &[Seen]) -> String {
     let heads = ["", "looks at", "first alert", "rules", "after", "names", "whole cause after"];
     let mut rows = vec![heads.map(str::to_owned)];
     for one in seen {
-        let (alert, rules, at, names) = match &one.first {
-            Some(first) => (
-                first.alert.clone(),
-                if first.of_that_day { "that day" } else { "now" }.to_owned(),
-                seconds(begins, first.at),
-                naming(&first.names),
-            ),
-            None => {
-                let told = match (one.known, one.before) {
-                    (false, _) => "no rule",
-                    (true, true) => "fired before",
-                    (true, false) => "silent",
-                };
-                (String::new(), String::new(), told.to_owned(), String::new())
-            }
+        let (told, at) = match (&one.first, &one.before) {
+            (Some(first), _) => (Some(first), seconds(begins, first.at)),
+            (None, Some(before)) => (Some(before), "fired before".to_owned()),
+            (None, None) if one.known => (None, "silent".to_owned()),
+            (None, None) => (None, "no rule".to_owned()),
         };
+        let text = |text: fn(&Fired) -> String| told.map(text).unwrap_or_default();
+        let alert = text(|fired| fired.alert.clone());
+        let rules = text(|fired| if fired.of_that_day { "that day" } else { "now" }.to_owned());
+        let names = text(|fired| naming(&fired.names));
         let whole = one.whole.as_ref().map(|whole| seconds(begins, whole.at)).unwrap_or_default();
         // Whoever names the whole cause with its first alert does not say it twice.
         let at_once =

@@ -59,6 +59,8 @@ pub struct Detection {
     pub diagnosis: Both<Option<Named>>,
     /// The first line of the response log that names the cause: what a search would find.
     pub line: Option<Named>,
+    /// What was firing when the cause began to act, and names all of it: a warning, since nobody is told twice.
+    pub warned: Vec<Named>,
     /// Pages that named what was not the cause.
     pub wrong: Vec<Wrong>,
     /// What it might have been taken for, in words.
@@ -92,9 +94,9 @@ pub struct Seen {
     pub what: String,
     /// Whether there is a rule for it.
     pub known: bool,
-    /// Whether one of its alerts was firing when the incident began.
-    pub before: bool,
-    /// Its first alert.
+    /// An alert of its that was firing when the incident began.
+    pub before: Option<Fired>,
+    /// Its first alert that was not.
     pub first: Option<Fired>,
     /// Its first alert that names the whole cause.
     pub whole: Option<Fired>,
@@ -173,9 +175,11 @@ impl Detection {
         };
         let known = Alerts::of(rules);
         let window = Window { from: cause.at, to: recording.spec.end };
-        let firing = |row: &&AlertRow| row.to == AlertState::Firing && window.contains(row.at);
         let fired: Vec<Fired> =
-            rows.iter().filter(firing).map(|row| known.fired(row, cause)).collect();
+            began(rows, window).into_iter().map(|row| known.fired(row, cause)).collect();
+        let open: Vec<Fired> =
+            open_at(rows, window.from).into_iter().map(|row| known.fired(row, cause)).collect();
+        let whole = |one: &&Fired| one.names.len() == cause.names.len();
         let page = |of_that_day: bool| {
             let wanted =
                 |one: &&Fired| known.pages(&one.alert) && (one.of_that_day || !of_that_day);
@@ -189,13 +193,20 @@ impl Detection {
         };
         Self {
             customers: customers::first(recording, cause, window),
-            seen: seen(&known, &fired, &firing_before(rows, cause.at), cause),
+            seen: seen(&known, &fired, &open, cause),
+            warned: open.iter().filter(whole).map(Named::from).collect(),
             paged: Both { then: page(true), now: page(false) },
             diagnosis: Both { then: named(true), now: named(false) },
             line: naming::first_line(recording, cause, window),
             wrong,
             decoys: naming::decoys(recording, cause).into_iter().map(|decoy| decoy.says).collect(),
         }
+    }
+
+    /// Whether anything was seen at all.
+    pub fn is_silent(&self) -> bool {
+        let silent = |seen: &Seen| seen.first.is_none() && seen.before.is_none();
+        self.customers.is_none() && self.line.is_none() && self.seen.iter().all(silent)
     }
 
     /// From which moment on detectors are timed: that of the first customer who failed, or where nobody did that at which the
@@ -205,22 +216,36 @@ impl Detection {
     }
 }
 
-/// Alerts that were firing at a moment.
-fn firing_before(rows: &[AlertRow], at: IncidentTime) -> BTreeSet<&str> {
-    let mut firing = BTreeSet::new();
+/// Alerts that were firing at a moment, each with the row of its beginning.
+fn open_at(rows: &[AlertRow], at: IncidentTime) -> Vec<&AlertRow> {
+    let mut open: BTreeMap<(&str, &BTreeMap<String, String>), &AlertRow> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.at < at) {
         let one = (row.alert.as_str(), &row.labels);
         if row.to == AlertState::Firing {
-            firing.insert(one);
+            open.insert(one, row);
         } else {
-            firing.remove(&one);
+            open.remove(&one);
         }
     }
-    firing.into_iter().map(|(alert, _)| alert).collect()
+    open.into_values().collect()
+}
+
+/// Alerts that began to fire in a window. What was firing when it began is no news, even where a missed scrape interrupts it.
+fn began(rows: &[AlertRow], window: Window) -> Vec<&AlertRow> {
+    let open: BTreeSet<(&str, &BTreeMap<String, String>)> = open_at(rows, window.from)
+        .into_iter()
+        .map(|row| (row.alert.as_str(), &row.labels))
+        .collect();
+    let news = |row: &&AlertRow| {
+        row.to == AlertState::Firing
+            && window.contains(row.at)
+            && !open.contains(&(row.alert.as_str(), &row.labels))
+    };
+    rows.iter().filter(news).collect()
 }
 
 /// A line for each detector, silent ones among them, and one for every other alert that pages and fired.
-fn seen(known: &Alerts, fired: &[Fired], before: &BTreeSet<&str>, cause: &Cause) -> Vec<Seen> {
+fn seen(known: &Alerts, fired: &[Fired], open: &[Fired], cause: &Cause) -> Vec<Seen> {
     let line = |detector: &str, what: &str, alerts: &BTreeSet<&str>| {
         let of_it = |one: &&Fired| alerts.contains(one.alert.as_str());
         let whole = |one: &&Fired| of_it(one) && one.names.len() == cause.names.len();
@@ -228,7 +253,7 @@ fn seen(known: &Alerts, fired: &[Fired], before: &BTreeSet<&str>, cause: &Cause)
             detector: detector.to_owned(),
             what: what.to_owned(),
             known: !alerts.is_empty(),
-            before: alerts.iter().any(|alert| before.contains(alert)),
+            before: open.iter().find(of_it).cloned(),
             first: fired.iter().find(of_it).cloned(),
             whole: fired.iter().find(whole).cloned(),
         }
@@ -243,7 +268,7 @@ fn seen(known: &Alerts, fired: &[Fired], before: &BTreeSet<&str>, cause: &Cause)
         .collect();
     let others = known.0.iter().filter(|(_, known)| known.pages && known.detector.is_none());
     let others = others.map(|(alert, _)| line("", alert, &BTreeSet::from([alert.as_str()])));
-    lines.extend(others.filter(|seen| seen.before || seen.first.is_some()));
+    lines.extend(others.filter(|seen| seen.before.is_some() || seen.first.is_some()));
     lines
 }
 

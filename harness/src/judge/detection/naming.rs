@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use kv_node::telemetry::{ErrorClass, ExceptionReport, ResponseLine};
 
 use super::customers::failing;
-use super::{Fired, PAGE};
+use super::{Fired, PAGE, began};
 use crate::judge::signals::said;
-use crate::recording::{AlertRow, AlertState, Outcome, Recording};
+use crate::recording::{AlertRow, Outcome, Recording};
 use crate::spec::cause::{Cause, Decoy, Names};
 use crate::spec::expectation::Window;
 use crate::spec::time::IncidentTime;
@@ -24,6 +24,12 @@ pub struct Named {
     pub by: String,
     /// By which labels.
     pub names: BTreeMap<String, String>,
+}
+
+impl From<&Fired> for Named {
+    fn from(fired: &Fired) -> Self {
+        Self { at: fired.at, by: fired.alert.clone(), names: fired.names.clone() }
+    }
 }
 
 /// A page that named what was not the cause.
@@ -101,11 +107,7 @@ pub(super) fn first_named<'a>(
     window: Window,
     mut pages: impl Iterator<Item = &'a Fired>,
 ) -> Option<Named> {
-    let page = pages.find(|page| page.names.len() == cause.names.len()).map(|page| Named {
-        at: page.at,
-        by: page.alert.clone(),
-        names: page.names.clone(),
-    });
+    let page = pages.find(|page| page.names.len() == cause.names.len()).map(Named::from);
     let reports = recording.exceptions.iter().filter(|report| window.contains(report.at));
     let reports = reports.filter_map(|report| {
         let names = whole(cause, |label| of_report(&report.report, label))?;
@@ -199,10 +201,8 @@ pub(in crate::judge) fn diagnosis(
     cause: &Cause,
     window: Window,
 ) -> (Option<Named>, Vec<Wrong>) {
-    let pages = recording.alerts.iter().filter(|row| {
-        let page = row.labels.get("severity").is_some_and(|severity| severity == PAGE);
-        page && row.to == AlertState::Firing && window.contains(row.at)
-    });
+    let page = |row: &&AlertRow| row.labels.get("severity").is_some_and(|told| told == PAGE);
+    let pages = began(&recording.alerts, window).into_iter().filter(page);
     let fired = |row: &AlertRow| Fired {
         at: row.at,
         alert: row.alert.clone(),

@@ -5,7 +5,7 @@
 //! turn, so the same tier is asked from one place after the other. While a tier is out of service its key is another's, and
 //! what is counted for it is how its keys fare.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -70,7 +70,10 @@ pub(super) struct Tiers {
     env: NodeEnv,
     registry: Registry,
     roads: Vec<Road>,
+    /// By owner.
     requests: BTreeMap<Dc, Counter>,
+    /// By place in the roads. Most never fail: a counter for each would be series of zeros.
+    failures: Mutex<BTreeMap<usize, Counter>>,
     /// Keys that are not written yet, each with its owner.
     unwritten: Mutex<BTreeMap<Dc, String>>,
     stopped: AtomicBool,
@@ -79,16 +82,19 @@ pub(super) struct Tiers {
 impl Tiers {
     pub(super) fn new(roads: Vec<Road>, env: NodeEnv) -> Arc<Self> {
         let registry = Registry::default();
-        let requests = roads
-            .iter()
-            .map(|road| {
-                let told = [road.owner.as_str()];
-                (road.owner.clone(), registry.counter(&catalogue::PROBES_THROUGH, &told))
-            })
-            .collect();
+        let owners: BTreeSet<&Dc> = roads.iter().map(|road| &road.owner).collect();
+        let counter = |owner: &Dc| registry.counter(&catalogue::PROBES_THROUGH, &[owner.as_str()]);
+        let requests = owners.into_iter().map(|owner| (owner.clone(), counter(owner))).collect();
         let unwritten = roads.iter().map(|road| (road.owner.clone(), road.key.clone())).collect();
-        let (unwritten, stopped) = (Mutex::new(unwritten), AtomicBool::new(false));
-        Arc::new(Self { env, registry, roads, requests, unwritten, stopped })
+        Arc::new(Self {
+            env,
+            registry,
+            roads,
+            requests,
+            failures: Mutex::default(),
+            unwritten: Mutex::new(unwritten),
+            stopped: AtomicBool::new(false),
+        })
     }
 
     pub(super) fn text(&self) -> String {
@@ -109,7 +115,7 @@ impl Tiers {
                     return;
                 }
                 let this = self.clone();
-                self.env.tasks.spawn(Box::pin(async move { this.probe(&this.roads[at]).await }));
+                self.env.tasks.spawn(Box::pin(async move { this.probe(at).await }));
             }
             if self.roads.is_empty() {
                 return;
@@ -118,7 +124,8 @@ impl Tiers {
     }
 
     /// Reads along a road; the first time that its key's owner comes up it is written there.
-    async fn probe(&self, road: &Road) {
+    async fn probe(&self, at: usize) {
+        let road = &self.roads[at];
         let unwritten = road.from == road.owner && lock(&self.unwritten).contains_key(&road.owner);
         if unwritten && self.ask(Method::PUT, road).await == Some(StatusCode::OK) {
             lock(&self.unwritten).remove(&road.owner);
@@ -126,14 +133,11 @@ impl Tiers {
         if let Some(requests) = self.requests.get(&road.owner) {
             requests.inc();
         }
-        let answered = matches!(
-            self.ask(Method::GET, road).await,
-            Some(StatusCode::OK | StatusCode::NOT_FOUND)
-        );
-        if !answered {
-            // Most roads never fail: a counter for each would be series of zeros.
+        let answer = self.ask(Method::GET, road).await;
+        if !matches!(answer, Some(StatusCode::OK | StatusCode::NOT_FOUND)) {
             let told = [road.from.as_str(), road.owner.as_str()];
-            self.registry.counter(&catalogue::PROBE_FAILURES_THROUGH, &told).inc();
+            let begin = || self.registry.counter(&catalogue::PROBE_FAILURES_THROUGH, &told);
+            lock(&self.failures).entry(at).or_insert_with(begin).inc();
         }
     }
 
