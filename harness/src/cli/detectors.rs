@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::{Chosen, complain, library, out, tell};
+use super::{Chosen, complain, out, scenarios_of};
 use crate::exit::Exit;
 use crate::feature::Catalog;
 use crate::judge::detection::Detection;
@@ -31,17 +31,13 @@ pub(super) struct Detectors {
 
 /// For each run of the chosen incidents: who saw it first, after how long, naming what. What was not run yet is run.
 pub(super) fn detectors(root: &Path, args: &Detectors) -> Exit {
-    let library = match library(root, &args.chosen) {
-        Ok(library) => library,
+    let (mut scenarios, catalog) = match scenarios_of(root, &args.chosen) {
+        Ok(chosen) => chosen,
         Err(exit) => return exit,
-    };
-    let mut scenarios = match library.select(root, &args.chosen.selection()) {
-        Ok(scenarios) => scenarios,
-        Err(problem) => return tell(&[problem]),
     };
     // Slices and what is played live are an incident in small: the whole of it stands beside them.
     scenarios.retain(|scenario| {
-        cause_of(&library.catalog, scenario).is_some()
+        cause_of(&catalog, scenario).is_some()
             && scenario.spec.speed.is_none()
             && !scenario.tags.iter().any(|tag| tag == live::TAG)
     });
@@ -67,8 +63,7 @@ pub(super) fn detectors(root: &Path, args: &Detectors) -> Exit {
     let mut runs = runs;
     // In the order of the features, not of their lengths.
     runs.sort_by_key(|run| run.scenarios.iter().min().copied());
-    runs.iter()
-        .fold(Exit::Pass, |exit, run| exit.or(table(&library.catalog, &scenarios, &store, run)))
+    runs.iter().fold(Exit::Pass, |exit, run| exit.or(table(&catalog, &scenarios, &store, run)))
 }
 
 fn cause_of<'a>(catalog: &'a Catalog, scenario: &Scenario) -> Option<&'a Truth> {

@@ -17,6 +17,7 @@ mod run;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use futures_util::future::select;
@@ -24,7 +25,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::Exit;
-use crate::feature::{Library, Selection};
+use crate::feature::{Catalog, Library, Selection};
 use crate::lab::Kind;
 use crate::runs;
 use crate::spec::Scenario;
@@ -196,8 +197,15 @@ fn stopped() -> std::io::Result<impl Future<Output = ()>> {
 
 /// The chosen scenarios, or everything that is wrong.
 fn scenarios(root: &Path, chosen: &Chosen) -> Result<Vec<Scenario>, Exit> {
+    scenarios_of(root, chosen).map(|(scenarios, _)| scenarios)
+}
+
+/// The chosen scenarios with the files that they name, or everything that is wrong.
+fn scenarios_of(root: &Path, chosen: &Chosen) -> Result<(Vec<Scenario>, Arc<Catalog>), Exit> {
     let library = library(root, chosen)?;
-    library.select(root, &chosen.selection()).map_err(|problem| tell(&[problem]))
+    let scenarios =
+        library.select(root, &chosen.selection()).map_err(|problem| tell(&[problem]))?;
+    Ok((scenarios, library.catalog))
 }
 
 /// Every feature of the repository, and any other file that was named.

@@ -39,6 +39,30 @@ pub fn detection(heading: &Heading, cause: &Cause, detection: &Detection) -> Str
     out
 }
 
+/// The same in one line: customers, pages, diagnosis.
+pub fn seen(cause: &Cause, detection: &Detection) -> String {
+    if detection.is_silent() {
+        return "seen: by nobody; no customer failed, no detector fired".to_owned();
+    }
+    let begins = detection.begins(cause);
+    let customers = detection.customers.as_ref().map_or_else(
+        || "no customer failed".to_owned(),
+        |customers| format!("customers fail from {} on", time::format(customers.first)),
+    );
+    let page = |fired: &Option<Fired>| {
+        fired.as_ref().map_or_else(|| "never".to_owned(), |fired| minutes(begins, fired.at))
+    };
+    let Both { then, now } = &detection.paged;
+    let named = detection.diagnosis.now.as_ref().map_or_else(
+        || "cause not named".to_owned(),
+        |named| format!("cause named {} by {}", after(cause.at, named.at), named.by),
+    );
+    let (then, now) = (page(then), page(now));
+    format!(
+        "seen: {customers}; first page {then} by that day's rules, {now} by those of now; {named}"
+    )
+}
+
 /// What stands above the table, each line with its head.
 fn head(cause: &Cause, detection: &Detection, since: &str) -> Vec<(&'static str, String)> {
     let begins = detection.begins(cause);

@@ -6,7 +6,7 @@ mod parity;
 mod progress;
 mod text;
 
-pub use detection::{Heading, detection};
+pub use detection::{Heading, detection, seen};
 pub use parity::parity;
 pub use progress::Watcher;
 pub use text::{cost, judgement, number};

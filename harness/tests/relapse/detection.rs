@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use insta::assert_snapshot;
-use relapse::judge::detection::Detection;
+use relapse::judge::detection::{Detection, Named};
 use relapse::judge::{Verdict, judge};
 use relapse::recording::{AlertRow, AlertState, Recording};
 use relapse::spec::Scenario;
@@ -121,7 +121,8 @@ fn what_nobody_names_is_not_diagnosed() {
     let mut replayed = replayed();
     let before = of(&replayed, &replayed.recording);
     assert_eq!(diagnosed(&replayed).0, Verdict::Pass);
-    assert_eq!(before.diagnosis.then, None, "that day's rules know no script");
+    let by = |named: Option<Named>| named.unwrap().by;
+    assert_eq!(by(before.diagnosis.then), "report", "that day's rules know no script");
 
     // Without reports, and without the alerts that carry a script, on-call learns where and not why.
     replayed.recording.exceptions.clear();

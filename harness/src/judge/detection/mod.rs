@@ -44,7 +44,7 @@ const OF_THAT_DAY: &str = "then.yml";
 /// The severity that wakes somebody.
 const PAGE: &str = "page";
 /// The annotation by which a rule says which detector it is.
-const DETECTOR: &str = "detector";
+pub const DETECTOR: &str = "detector";
 
 /// What a recording tells of how an incident was seen.
 #[derive(Clone, Debug, PartialEq)]
