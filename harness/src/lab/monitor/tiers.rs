@@ -26,6 +26,9 @@ use super::probe::{NAMESPACE, TIMEOUT};
 /// How often each data center reads through each tier. Longer than an edge keeps a value, so that every read reaches the
 /// tier; twice as long as other probes wait, since there are as many as data centers times tiers.
 const PERIOD: Duration = Duration::from_secs(150);
+/// The least between two reads: roads grow with the square of the data centers, and what they cost must not. Where this counts a
+/// round takes longer.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
 /// Keys that are tried for a tier. Of ten tiers alike one owns none of so many once in 10^22 times.
 const TRIED: u32 = 500;
 
@@ -107,7 +110,8 @@ impl Tiers {
     }
 
     pub(super) async fn run(self: Arc<Self>) {
-        let pause = PERIOD / u32::try_from(self.roads.len()).unwrap_or(1).max(1);
+        let roads = u32::try_from(self.roads.len()).unwrap_or(u32::MAX);
+        let pause = (PERIOD / roads.max(1)).max(PAUSE_MIN);
         loop {
             for at in 0..self.roads.len() {
                 self.env.clock.sleep(pause).await;
