@@ -96,7 +96,7 @@ Feature: A malformed pipeline
         percent = 5
         """
       And it is 23:56
-      Then R3-5c holds
+      Then R3-5c and R3-d hold
 
     Scenario: without the sliver as well, requests that fall to nobody are answered
       Given every data center runs the current build without "release-schema", "build-exists", "canary-first" and "halt-on-alert"

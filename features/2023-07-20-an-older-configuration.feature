@@ -89,4 +89,4 @@ Feature: An older configuration carried forward
         revision = "live-1"
         """
       And it is 19:33
-      Then R2-6 holds
+      Then R2-6 and R2-d hold

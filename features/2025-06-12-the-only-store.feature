@@ -44,4 +44,4 @@ Feature: The only store goes away
         | fault  | from   | to      | amount | share |
         | status | anyone | store-b | 503    | 100 % |
       And it is 21:10
-      Then R6-7b and R6-9 hold
+      Then R6-7b, R6-d and R6-9 hold

@@ -4,6 +4,7 @@ mod check;
 mod clean;
 mod customers;
 mod dashboards;
+mod detectors;
 mod export;
 mod judge;
 mod lab;
@@ -16,6 +17,7 @@ mod run;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use futures_util::future::select;
@@ -23,7 +25,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::Exit;
-use crate::feature::{Library, Selection};
+use crate::feature::{Catalog, Library, Selection};
 use crate::lab::Kind;
 use crate::runs;
 use crate::spec::Scenario;
@@ -59,6 +61,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         junit: Option<PathBuf>,
     },
+    /// Of each incident: who saw it first, after how long, naming what. Replays what is not known yet
+    Detectors(detectors::Detectors),
     /// Writes a recording out for other tools: OpenMetrics, OTLP as JSON lines, CSV
     Export {
         /// A run's folder, as `run --out` writes it, or the recording in it
@@ -153,6 +157,7 @@ pub fn main() -> Exit {
         Command::Steps => list::steps(),
         Command::Run(run) => run::run(&root, &run),
         Command::Parity(compare) => parity::parity(&root, &compare),
+        Command::Detectors(detectors) => detectors::detectors(&root, &detectors),
         Command::Judge { dir, junit } => judge::judge(&root, &dir, junit.as_deref()),
         Command::Clean { all } => clean::clean(&root, all),
         Command::Dashboards { command } => dashboards::dashboards(&root, &command),
@@ -192,8 +197,15 @@ fn stopped() -> std::io::Result<impl Future<Output = ()>> {
 
 /// The chosen scenarios, or everything that is wrong.
 fn scenarios(root: &Path, chosen: &Chosen) -> Result<Vec<Scenario>, Exit> {
+    scenarios_of(root, chosen).map(|(scenarios, _)| scenarios)
+}
+
+/// The chosen scenarios with the files that they name, or everything that is wrong.
+fn scenarios_of(root: &Path, chosen: &Chosen) -> Result<(Vec<Scenario>, Arc<Catalog>), Exit> {
     let library = library(root, chosen)?;
-    library.select(root, &chosen.selection()).map_err(|problem| tell(&[problem]))
+    let scenarios =
+        library.select(root, &chosen.selection()).map_err(|problem| tell(&[problem]))?;
+    Ok((scenarios, library.catalog))
 }
 
 /// Every feature of the repository, and any other file that was named.
@@ -227,6 +239,11 @@ fn tell(problems: &[Problem]) -> Exit {
         &format!("{n} problem{} in the specification", if n == 1 { "" } else { "s" }),
         Exit::Specification,
     )
+}
+
+/// As many runs at once as the machine has cores.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn counted(number: usize, what: &str) -> String {

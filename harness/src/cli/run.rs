@@ -1,18 +1,22 @@
 //! `relapse run`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Chosen, complain, counted, err, out, scenarios};
+use super::{Chosen, complain, counted, err, out, scenarios_of};
 use crate::exit::Exit;
+use crate::feature::Catalog;
 use crate::judge::Judge;
+use crate::judge::detection::Detection;
 use crate::lab::Kind;
 use crate::recording::Recording;
 use crate::report::junit::{Junit, Source};
 use crate::report::{self, Watcher};
 use crate::runs::about::{self, About, Stopwatch};
 use crate::runs::{self, Event, Plan, Store};
+use crate::spec::cause::Cause;
 use crate::spec::{Scenario, StoresSpeak};
 
 #[derive(Debug, Args)]
@@ -60,8 +64,8 @@ pub(super) fn written(junit: &Junit, to: Option<&Path>) -> Exit {
 
 fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
     let watch = Stopwatch::start();
-    let scenarios = match chosen(root, args) {
-        Ok(scenarios) => scenarios,
+    let (scenarios, catalog) = match chosen(root, args) {
+        Ok(chosen) => chosen,
         Err(exit) => {
             junit.nothing_judged("specification", "the specification is wrong: `relapse check`");
             return exit;
@@ -83,7 +87,7 @@ fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
     let cores = match args.on {
         // Two labs of containers would share the machine, and each would be measured as half of it.
         Kind::Containers => 1,
-        Kind::Simulated => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        Kind::Simulated => super::cores(),
     };
     let jobs = if args.jobs == 0 { cores } else { args.jobs };
     let store = Store::of(root);
@@ -100,7 +104,7 @@ fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
     });
     let interrupted = exit == Exit::Interrupted;
     for (run, cost) in runs.iter().zip(&costs) {
-        let served = Served { run, scenarios: &scenarios };
+        let served = Served { run, scenarios: &scenarios, catalog: &catalog };
         match cost {
             Ok(cost) if !interrupted => {
                 let folder = store.run(&run.hash);
@@ -130,8 +134,8 @@ fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
 }
 
 /// The scenarios that are to be run, as the lab is to run them.
-fn chosen(root: &Path, args: &Run) -> Result<Vec<Scenario>, Exit> {
-    let mut scenarios = scenarios(root, &args.chosen)?;
+fn chosen(root: &Path, args: &Run) -> Result<(Vec<Scenario>, Arc<Catalog>), Exit> {
+    let (mut scenarios, catalog) = scenarios_of(root, &args.chosen)?;
     if args.on == Kind::Containers {
         scenarios.retain(|scenario| scenario.spec.speed.is_some());
         if scenarios.is_empty() {
@@ -142,7 +146,7 @@ fn chosen(root: &Path, args: &Run) -> Result<Vec<Scenario>, Exit> {
     for scenario in &mut scenarios {
         scenario.spec.stores = args.stores;
     }
-    Ok(scenarios)
+    Ok((scenarios, catalog))
 }
 
 /// What it takes to do the same again: on the first line and on the last.
@@ -162,10 +166,11 @@ fn frame(args: &Run) -> String {
     format!("seed {}, commit {}; again: {}", args.seed, about::commit(), again.join(" "))
 }
 
-/// A run and the scenarios among which it finds its own.
+/// A run, the scenarios among which it finds its own, and the files that they name.
 struct Served<'a> {
     run: &'a runs::Run,
     scenarios: &'a [Scenario],
+    catalog: &'a Catalog,
 }
 
 impl Served<'_> {
@@ -174,6 +179,12 @@ impl Served<'_> {
         let mut places = self.run.scenarios.clone();
         places.sort_unstable();
         places.into_iter().map(|at| &self.scenarios[at])
+    }
+
+    /// What the incident came of that the run is about, where it is about one.
+    fn cause(&self) -> Option<&Cause> {
+        let feature = &self.served().next()?.feature;
+        self.catalog.incidents.get(feature)?.cause.as_ref()
     }
 
     fn not_judged(&self, why: &str, junit: &mut Junit) {
@@ -207,6 +218,10 @@ fn judge_run(
         junit.judged(scenario, &judgement, &Source::of(cost));
         exit = exit.or(judgement.verdict.into());
         judgements.push((scenario, judgement));
+    }
+    if let Some(cause) = served.cause() {
+        let detection = Detection::of(&recording, cause, &served.catalog.rules);
+        out(&report::seen(cause, &detection));
     }
     if let Some(to) = to {
         let to = to.join(&run.hash);

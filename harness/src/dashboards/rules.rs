@@ -9,6 +9,7 @@ use promql::rules::{AlertingRule, Rule, RuleFile};
 use super::names::Names;
 use super::{files, read};
 use crate::alerts::RuleText;
+use crate::judge::detection::{DETECTOR, DETECTORS};
 use crate::spec::problem::Problem;
 
 pub(super) const RULES: &str = "dashboards/prometheus/rules";
@@ -91,6 +92,12 @@ fn alert_problems(root: &Path, at: &Problem, alert: &AlertingRule) -> Vec<Proble
         if annotation(alert, name).is_none() {
             problems.push(say(format!("this alert has no {name}")));
         }
+    }
+    if let Some(detector) = annotation(alert, DETECTOR)
+        && !DETECTORS.iter().any(|(name, _)| *name == detector)
+    {
+        let problem = say(format!("there is no detector \"{detector}\""));
+        problems.push(problem.did_you_mean(detector, DETECTORS.map(|(name, _)| name)));
     }
     match annotation(alert, "runbook_url") {
         None => {

@@ -126,6 +126,9 @@ fn take_signal(measure: &Measure, window: Window, recording: &Recording) -> Take
         Measure::SecondsToReport { kind, script, dcs } => {
             signals::seconds_to_report(recording, window, (kind, script), dcs)
         }
+        Measure::SecondsToDiagnosis { cause } => {
+            signals::seconds_to_diagnosis(recording, window, cause.as_deref())
+        }
         Measure::FailedTraces { from, to } => signals::failed_traces(recording, window, from, to),
         Measure::ReleasesRefused { naming } => releases::refused(recording, window, naming),
         Measure::SecondsToRollback { by } => releases::seconds_to_rollback(recording, window, by),

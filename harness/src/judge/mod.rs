@@ -3,8 +3,10 @@
 //! * [`measure`]: how each measure is taken; [`signals`], [`query`]: those of what on-call would have seen.
 //! * [`unanswered`]: those of requests that nobody answered; [`releases`]: those of the release tool.
 //! * [`honesty`]: what is checked in every scenario: nodes against customers, and whether the recording is whole.
+//! * [`detection`]: who saw an incident first, and who named its cause.
 //! * [`ownership`]: who owned a key when.
 
+pub mod detection;
 mod honesty;
 mod measure;
 mod ownership;

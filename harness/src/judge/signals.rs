@@ -6,8 +6,10 @@ use kv_node::ids::Dc;
 use kv_node::telemetry::catalogue;
 use kv_node::worker::ScriptName;
 
+use super::detection;
 use super::measure::{Taken, count, ratio};
 use crate::recording::{AlertRow, AlertState, Recording};
+use crate::spec::cause::Cause;
 use crate::spec::expectation::Window;
 use crate::spec::measure::After;
 
@@ -193,6 +195,30 @@ pub(super) fn seconds_to_report(
     let report = &first.report;
     Taken::new(first.at.since(window.from).as_secs_f64(), number)
         .note(format!("{number}; {}: {}", report.dc, report.message))
+}
+
+/// A page that names a decoy first is no diagnosis: whoever follows it looks in the wrong place.
+pub(super) fn seconds_to_diagnosis(
+    recording: &Recording,
+    window: Window,
+    cause: Option<&Cause>,
+) -> Taken {
+    let Some(cause) = cause else { return Taken::nothing().note("no cause is declared") };
+    let evaluations = evaluations(recording, window);
+    let (named, wrong) = detection::diagnosis(recording, cause, window);
+    let nothing = Taken { evidence: evaluations, ..Taken::nothing() };
+    match (named, wrong.first()) {
+        (_, Some(wrong)) => nothing.note(format!("{} named a decoy: {}", wrong.alert, wrong.decoy)),
+        (None, None) => nothing.note("nothing named it"),
+        (Some(named), None) => {
+            let labels: Vec<&str> = named.names.values().map(String::as_str).collect();
+            Taken::new(named.at.since(window.from).as_secs_f64(), evaluations).note(format!(
+                "{}: {}",
+                named.by,
+                labels.join(" ")
+            ))
+        }
+    }
 }
 
 pub(super) fn failed_traces(recording: &Recording, window: Window, from: &Dc, to: &Dc) -> Taken {

@@ -332,7 +332,8 @@ impl Stage {
             scraped: nodes.chain(others).chain(products).collect(),
             rules: self.spec.rules.clone(),
             secret: SECRET.into(),
-            probed: self.spec.topology.dcs.keys().cloned().collect(),
+            members: self.members.clone(),
+            initial: self.initial.clone(),
         };
         let peer = Peer::from(monitor::NAME);
         let monitor = Monitor::new(config, self.env(&peer, "monitor"));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kv_node::ids::{Dc, Namespace, Region};
 use serde::{Deserialize, Serialize};
 
+use super::cause::Cause;
 use super::expectation::Window;
 
 /// A part of the traffic. What is empty does not restrict.
@@ -213,6 +214,13 @@ pub enum Measure {
         #[serde(default)]
         dcs: BTreeSet<Dc>,
     },
+    /// Seconds until a page or an exception report names the incident's cause; there is no such number where none does, or where
+    /// a page names a decoy first.
+    SecondsToDiagnosis {
+        /// What it came of: that of `truth.toml`, once that is compiled.
+        #[serde(default)]
+        cause: Option<Box<Cause>>,
+    },
     /// Traces of failed requests with spans of both data centers.
     FailedTraces {
         /// Where the customer asked.
@@ -351,6 +359,7 @@ impl Measure {
             | Self::SecondsToLastUnanswered { .. }
             | Self::SecondsToRollback { .. }
             | Self::SecondsToAlert { .. }
+            | Self::SecondsToDiagnosis { .. }
             | Self::SecondsToReport { .. } => Unit::Seconds,
             Self::Query { .. } | Self::StoreRush { .. } | Self::MinutesAbove { .. } => Unit::Number,
             Self::AddedLatencyMs { .. } | Self::LatencyMs { .. } => Unit::Millis,
@@ -420,6 +429,7 @@ impl Measure {
             | Self::Naming { .. }
             | Self::LogLines { .. }
             | Self::FailuresToldByLog
+            | Self::SecondsToDiagnosis { .. }
             | Self::SecondsToReport { .. }
             | Self::FailedTraces { .. }
             | Self::MinutesAbove { .. }
@@ -456,6 +466,11 @@ impl Measure {
             Self::SecondsToReport { kind, script, dcs } => {
                 let dcs: Vec<&str> = dcs.iter().map(Dc::as_str).collect();
                 format!("{kind} of {script} reported, {}", dcs.join(" "))
+            }
+            Self::SecondsToDiagnosis { cause } => {
+                let labels: Vec<&str> =
+                    cause.iter().flat_map(|cause| cause.names.keys()).map(String::as_str).collect();
+                format!("the cause is named, {}", labels.join(" "))
             }
             Self::FailedTraces { from, to } => format!("traces of failures, {from} to {to}"),
             Self::MinutesAbove { over, level, .. } => {

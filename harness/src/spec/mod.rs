@@ -2,10 +2,11 @@
 //!
 //! * [`Spec`]: what a lab needs. Nothing in it says what should come out.
 //! * [`Scenario`]: a spec, the expectations about it, and where both stand in a feature file.
-//! * [`topology`], [`builds`], [`truth`]: the files that a feature names.
+//! * [`topology`], [`builds`], [`truth`] with [`cause`]: the files that a feature names.
 //! * [`problem`]: what is wrong with them, with file, line and what to write instead.
 
 pub mod builds;
+pub mod cause;
 pub mod dependencies;
 pub mod expectation;
 pub mod fault;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::cause::{Cause, CauseText, DecoyText, Written};
 use super::expectation::{Basis, Bound, Check, Expectation, Window};
 use super::measure::{Measure, WindowName};
 use super::problem::{Problem, line_at, toml_problem};
@@ -22,6 +23,8 @@ pub struct Truth {
     pub moments: BTreeMap<String, IncidentTime>,
     /// Rows by id.
     pub rows: BTreeMap<String, Row>,
+    /// What it came of, where that is said.
+    pub cause: Option<Cause>,
 }
 
 /// A numbered claim.
@@ -45,6 +48,9 @@ struct File {
     _sources: BTreeMap<String, String>,
     moments: BTreeMap<String, Moment>,
     rows: BTreeMap<String, RowText>,
+    cause: Option<CauseText>,
+    #[serde(default)]
+    decoys: Vec<DecoyText>,
     /// Figures that no row judges: for the reader.
     #[serde(rename = "figures", default)]
     _figures: BTreeMap<String, Figure>,
@@ -124,10 +130,22 @@ pub fn read(file: &str, text: &str) -> Result<Truth, Vec<Problem>> {
             "the moment \"start\" is missing: where a replay begins",
         ));
     }
+    if parsed.cause.is_none() && !parsed.decoys.is_empty() {
+        let line = line_at(text, &["decoys"]);
+        problems.push(Problem::new(file, line, "there are decoys and no [cause]"));
+    }
+    let written = Written { file, text, moments: &moments };
+    let cause = match parsed.cause.map(|cause| written.cause(cause, parsed.decoys)).transpose() {
+        Ok(cause) => cause,
+        Err(problem) => {
+            problems.push(problem);
+            return Err(problems);
+        }
+    };
     let mut rows = BTreeMap::new();
     for (id, row) in parsed.rows {
         let path = ["rows", id.as_str()];
-        match compile(row, &moments) {
+        match compile(row, &moments, cause.as_ref()) {
             Ok(row) => {
                 rows.insert(id, row);
             }
@@ -145,7 +163,7 @@ pub fn read(file: &str, text: &str) -> Result<Truth, Vec<Problem>> {
         }
     }
     if problems.is_empty() {
-        Ok(Truth { incident: parsed.incident, title: parsed.title, moments, rows })
+        Ok(Truth { incident: parsed.incident, title: parsed.title, moments, rows, cause })
     } else {
         Err(problems)
     }
@@ -156,7 +174,11 @@ struct Wrong {
     moment: Option<String>,
 }
 
-fn compile(row: RowText, moments: &BTreeMap<String, IncidentTime>) -> Result<Row, Wrong> {
+fn compile(
+    row: RowText,
+    moments: &BTreeMap<String, IncidentTime>,
+    cause: Option<&Cause>,
+) -> Result<Row, Wrong> {
     let wrong = |message: &str| Wrong { message: message.to_owned(), moment: None };
     let moment = |name: &String| {
         moments.get(name).copied().ok_or_else(|| Wrong {
@@ -181,6 +203,10 @@ fn compile(row: RowText, moments: &BTreeMap<String, IncidentTime>) -> Result<Row
             && let WindowName::Named(names) = baseline
         {
             *baseline = WindowName::At(window(names)?);
+        }
+        if let Measure::SecondsToDiagnosis { cause: of } = &mut measure {
+            let cause = cause.ok_or_else(|| wrong("there is no [cause] that could be named"))?;
+            *of = Some(Box::new(cause.clone()));
         }
         let bound = Bound { min: check.min, max: check.max };
         match (bound.min, bound.max) {

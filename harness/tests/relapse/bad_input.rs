@@ -129,6 +129,31 @@ fn a_bound_that_nothing_can_meet() {
 }
 
 #[test]
+fn a_cause_that_nothing_could_name() {
+    assert_snapshot!(said_of(TRUTH, "names = { script =", "names = { scrpt ="));
+}
+
+#[test]
+fn a_cause_that_lacks_an_unknown_safeguard() {
+    assert_snapshot!(said_of(
+        TRUTH,
+        "lacks = [\"request-scoped-env\"",
+        "lacks = [\"request-scoped\""
+    ));
+}
+
+#[test]
+fn a_cause_without_a_time_before_it() {
+    let from = "baseline = [\"warm\", \"down\"]\noutcomes";
+    assert_snapshot!(said_of(TRUTH, from, "baseline = [\"warm\", \"mel01_off\"]\noutcomes"));
+}
+
+#[test]
+fn a_cause_that_ends_requests_in_an_unknown_way() {
+    assert_snapshot!(said_of(TRUTH, "outcomes = [\"500\"]", "outcomes = [\"200\"]"));
+}
+
+#[test]
 fn two_whens_that_contradict() {
     assert_snapshot!(scenario(
         "    When the new backend is switched off in \"SYD\"

@@ -116,6 +116,11 @@ fn an_alert_without_what_on_call_needs() {
 }
 
 #[test]
+fn an_alert_that_is_a_detector_which_there_is_not() {
+    assert_snapshot!(said_of(NOW, "detector: D3", "detector: D33"));
+}
+
+#[test]
 fn a_panel_that_a_recording_has_nothing_for() {
     let copy = Copy::new();
     let run = copy.relapse(&["run", "crash", "--seed", "3", "--out", "out"]);

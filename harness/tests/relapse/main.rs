@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod dashboards;
+mod detection;
 mod determinism;
 mod edges;
 mod export;

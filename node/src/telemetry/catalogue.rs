@@ -239,6 +239,14 @@ catalogue! {
     PROBES = counter(
         "probe_requests_total", &["dc", "operation"], "probes",
         "Are synthetic requests being made?");
+    /// Probes through a tier that got no answer.
+    PROBE_FAILURES_THROUGH = counter(
+        "probe_tier_failures_total", &["dc", "owner"], "probes",
+        "From which data center do synthetic reads through which owner fail?");
+    /// Probes through a tier.
+    PROBES_THROUGH = counter(
+        "probe_tier_requests_total", &["owner"], "probes",
+        "Is each owner asked by synthetic reads?");
 }
 
 /// What a scraper adds of its own, as Prometheus does.

@@ -2,7 +2,7 @@
 //! tells the control plane which alerts fire. What it scraped is the recording's metrics.
 //!
 //! * [`scrape`]: from a target's text to samples.
-//! * [`probe`]: synthetic writes and reads, and how old an answer is.
+//! * [`probe`]: synthetic writes and reads, and how old an answer is; [`tiers`]: from each data center through each tier.
 //!
 //! Rounds lie on the grid of the scrape interval. A target that a round could not reach has `up` 0, and what it told before
 //! is marked as stale, as Prometheus does. Rules are evaluated a fixed time after each round began, when every target has
@@ -10,15 +10,17 @@
 
 mod probe;
 mod scrape;
+mod tiers;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use http::{Request, Response, StatusCode};
 use kv_node::api::admin::{self, METRICS};
 use kv_node::api::auth::Secret;
+use kv_node::config::{Members, Snapshot};
 use kv_node::control;
 use kv_node::env::{Listener, NodeEnv, Timestamp};
 use kv_node::ids::{Dc, Namespace, Peer, Region};
@@ -28,6 +30,7 @@ pub use probe::NAMESPACE as PROBE_NAMESPACE;
 
 use self::probe::Probe;
 use self::scrape::Target;
+use self::tiers::Tiers;
 use super::lock;
 use crate::alerts::{Evaluation, INTERVAL_MS, PHASE_MS, RuleText, SCRAPE_TIMEOUT_MS, row};
 use crate::lab::cost;
@@ -59,8 +62,10 @@ pub struct MonitorConfig {
     pub rules: Vec<RuleText>,
     /// The secret of the control plane.
     pub secret: Arc<[u8]>,
-    /// Data centers that are probed.
-    pub probed: Vec<Dc>,
+    /// Who owns keys, so that each data center can be probed through each tier. All are probed.
+    pub members: Arc<Members>,
+    /// The configuration in the beginning.
+    pub initial: Snapshot,
 }
 
 /// The monitor.
@@ -70,6 +75,7 @@ pub struct Monitor {
     scraped: Vec<Scraped>,
     state: Mutex<Observed>,
     probe: Arc<Probe>,
+    tiers: Arc<Tiers>,
 }
 
 /// What has been observed so far.
@@ -106,7 +112,8 @@ impl Monitor {
             Scraped { peer: Peer::from(NAME), listener: Listener::Admin, job: NAME, place: None };
         let targets = config.scraped.iter().chain([&own]).map(Target::new).collect();
         Arc::new(Self {
-            probe: Probe::new(config.probed, env.clone()),
+            probe: Probe::new(config.members.dcs.keys().cloned().collect(), env.clone()),
+            tiers: Tiers::new(tiers::roads(&config.members, &config.initial), env.clone()),
             secret: Secret::new(&config.secret),
             scraped: config.scraped,
             state: Mutex::new(Observed {
@@ -129,12 +136,13 @@ impl Monitor {
 
     /// Probes, without an end.
     pub async fn probe(self: Arc<Self>) {
-        self.probe.clone().run().await;
+        join(self.probe.clone().run(), self.tiers.clone().run()).await;
     }
 
     /// Lets no further probe begin: what is counted from now on comes to rest.
     pub fn stop_probing(&self) {
         self.probe.stop();
+        self.tiers.stop();
     }
 
     /// One more round, at its moment on the grid.
@@ -154,7 +162,7 @@ impl Monitor {
     /// Answers one request: its own metrics, 404 elsewhere.
     pub fn serve(&self, request: &Request<Bytes>) -> Response<Bytes> {
         if request.uri().path() == METRICS {
-            return Response::new(Bytes::from(self.probe.text()));
+            return Response::new(Bytes::from(self.text()));
         }
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NOT_FOUND;
@@ -166,6 +174,11 @@ impl Monitor {
         let state = lock(&self.state);
         let firing = |row: &&AlertRow| row.alert == alert && row.to == AlertState::Firing;
         state.alerts.iter().find(firing).map(|row| row.at)
+    }
+
+    /// Its own metrics.
+    fn text(&self) -> String {
+        self.probe.text() + &self.tiers.text()
     }
 
     /// What was observed.
@@ -189,7 +202,7 @@ impl Monitor {
 
     /// Takes a round's answers and evaluates the rules.
     fn take(&self, round: u32, answers: &[Option<(Bytes, Duration)>]) -> Vec<Transition> {
-        let own = (Bytes::from(self.probe.text()), Duration::ZERO);
+        let own = (Bytes::from(self.text()), Duration::ZERO);
         let mut state = lock(&self.state);
         let Observed { targets, scrapes, evaluation, .. } = &mut *state;
         let answers = answers.iter().map(Option::as_ref).chain([Some(&own)]);

@@ -24,7 +24,7 @@ pub const NAMESPACE: &str = "relapse-probe";
 /// write before.
 const PERIOD: Duration = Duration::from_secs(75);
 /// How long a probe waits.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// Writes that are remembered.
 const WRITES_MAX: usize = 64;
 
