@@ -51,6 +51,11 @@ pub enum Safeguard {
     CoalescedFills,
     /// A store that comes back gets little more calls than usual until the rush is over.
     PacedRefill,
+    /// The wrapper that traces the entry of tiers passes on the control headers that it reads.
+    ControlHeadersKept,
+    /// An upper tier refuses a request that lacks the control host, with an error that says so, and counts it. Without it the
+    /// resolver is asked for a name that nobody has.
+    ContextRequired,
 }
 
 /// How strong a control is: the hierarchy of controls, strongest first.
@@ -71,7 +76,7 @@ pub enum Level {
 
 impl Safeguard {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::RequestScopedEnv,
         Self::ReturnGate,
         Self::OwnerQuarantine,
@@ -90,6 +95,8 @@ impl Safeguard {
         Self::BuildOfEnvironment,
         Self::CoalescedFills,
         Self::PacedRefill,
+        Self::ControlHeadersKept,
+        Self::ContextRequired,
     ];
 
     /// The name used in feature files and build files.
@@ -113,6 +120,8 @@ impl Safeguard {
             Self::BuildOfEnvironment => "build-of-environment",
             Self::CoalescedFills => "coalesced-fills",
             Self::PacedRefill => "paced-refill",
+            Self::ControlHeadersKept => "control-headers-kept",
+            Self::ContextRequired => "context-required",
         }
     }
 
@@ -139,13 +148,14 @@ impl Safeguard {
             | Self::UnknownBuildAnswered => "2023-07-20-2346",
             Self::BuildOfEnvironment => "2023-10-30",
             Self::CoalescedFills | Self::PacedRefill => "2025-06-12",
+            Self::ControlHeadersKept | Self::ContextRequired => "2022-10-25",
         }
     }
 
     /// Its level in the hierarchy of controls.
     pub fn level(self) -> Level {
         match self {
-            Self::RequestScopedEnv => Level::Elimination,
+            Self::RequestScopedEnv | Self::ControlHeadersKept => Level::Elimination,
             Self::ReturnGate
             | Self::OwnerQuarantine
             | Self::OwnerFallback
@@ -162,7 +172,8 @@ impl Safeguard {
             | Self::UnknownBuildAnswered
             | Self::BuildOfEnvironment
             | Self::CoalescedFills
-            | Self::PacedRefill => Level::Engineering,
+            | Self::PacedRefill
+            | Self::ContextRequired => Level::Engineering,
         }
     }
 }
