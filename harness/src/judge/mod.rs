@@ -8,6 +8,7 @@
 mod honesty;
 mod measure;
 mod ownership;
+mod peak;
 mod query;
 mod releases;
 mod safety;

@@ -19,6 +19,7 @@ use http::{HeaderName, Request, Response, StatusCode};
 use indexmap::IndexMap;
 use kv_node::Node;
 use kv_node::api::admin::METRICS;
+use kv_node::api::control_headers::HOST;
 use kv_node::control::Control;
 use kv_node::env::{BoxFuture, Chance, Listener, Network, NetworkError, Stream, Tasks};
 use kv_node::ids::{Peer, Region};
@@ -92,11 +93,18 @@ pub(super) struct Wire {
     quiet: AtomicBool,
 }
 
+/// Requests that arrived, and those of them that were sent with a control host.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Count {
+    all: u64,
+    controlled: u64,
+}
+
 /// What arrived where: the present interval, and rows of those before.
 #[derive(Default)]
 struct Arrived {
     interval: u64,
-    counts: IndexMap<(Caller, usize, Listener), u64, FxBuildHasher>,
+    counts: IndexMap<(Caller, usize, Listener), Count, FxBuildHasher>,
     rows: Vec<WireRow>,
 }
 
@@ -252,7 +260,8 @@ impl Wire {
             caller,
             to: self.names[to].clone(),
             listener,
-            count,
+            count: count.all,
+            controlled: count.controlled,
         }));
     }
 
@@ -365,7 +374,7 @@ impl Wire {
         }
     }
 
-    fn count(&self, from: usize, to: usize, listener: Listener) {
+    fn count(&self, from: usize, to: usize, listener: Listener, controlled: bool) {
         let caller = self.caller(from);
         let interval = self.clock.timestamp().unix_s() / INTERVAL_S;
         let mut arrived = lock(&self.counts);
@@ -373,7 +382,9 @@ impl Wire {
             self.close(&mut arrived);
             arrived.interval = interval;
         }
-        *arrived.counts.entry((caller, to, listener)).or_insert(0) += 1;
+        let count = arrived.counts.entry((caller, to, listener)).or_default();
+        count.all += 1;
+        count.controlled += u64::from(controlled);
     }
 
     async fn carry(
@@ -383,6 +394,7 @@ impl Wire {
         listener: Listener,
         mut request: Request<Bytes>,
     ) -> Result<Response<Bytes>, NetworkError> {
+        let controlled = request.headers().contains_key(HOST);
         let delay = match self.depart(from, to, listener, &mut request) {
             Fate::Delivered(delay) => delay,
             Fate::Answered(status, delay) => {
@@ -404,7 +416,7 @@ impl Wire {
             self.clock.pause(delay).await;
             return Err(NetworkError::Refused);
         };
-        self.count(from, to, listener);
+        self.count(from, to, listener, controlled);
         host.tasks.pass().await;
         let response = match self.answer((from, to), listener, service, request).await {
             Ok(response) => response,
