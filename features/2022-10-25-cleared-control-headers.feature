@@ -23,9 +23,9 @@ Feature: Cleared control headers
         steps = [
             { classes = ["test", "small"], soak_s = 13_800 },
             { classes = ["more"], soak_s = 6_720 },
-            { classes = ["largest"], percent = 25, soak_s = 3_480 },
-            { classes = ["largest"], percent = 50, soak_s = 3_600 },
-            { classes = ["largest"], percent = 75, soak_s = 3_480 },
+            { classes = ["largest"], percent = 25, soak_s = 2_640 },
+            { classes = ["largest"], percent = 50, soak_s = 2_640 },
+            { classes = ["largest"], percent = 75, soak_s = 5_280 },
             { classes = ["largest"] },
         ]
         """
@@ -37,7 +37,7 @@ Feature: Cleared control headers
         [resolver]
         build = "kv-2022-10-resolver"
         """
-      And it is 16:45
+      And it is 13:56
       And "the resolver team" releases:
         """
         environment = "production"

@@ -1,9 +1,10 @@
 //! The wire between all members of a topology: latency, jitter, loss, reset, partition, header and status faults, each with a
 //! witness. What answers behind it is in this process or behind a socket; it makes no difference to a fault.
 //!
-//! * [`spell`]: when a fault acts; [`answers`]: what nodes answered.
+//! * [`spell`]: when a fault acts; [`arrivals`]: what arrived where; [`answers`]: what nodes answered.
 
 mod answers;
+mod arrivals;
 #[cfg(test)]
 mod same;
 mod spell;
@@ -28,6 +29,7 @@ use rustc_hash::FxBuildHasher;
 use tokio::sync::oneshot;
 
 use self::answers::Answer;
+use self::arrivals::Arrived;
 pub(crate) use self::spell::Spread;
 pub(super) use self::spell::{Bursts, Spell};
 use super::containers::Remote;
@@ -35,7 +37,6 @@ use super::doors::{LabClock, Seeds, TaskSet, lock};
 use crate::lab::intake::{self, Intake};
 use crate::lab::monitor::Monitor;
 use crate::lab::{cost, monitor};
-use crate::recording::{Caller, INTERVAL_S, WireRow};
 use crate::spec::fault::{Fault, FaultKind, Who};
 use crate::spec::time::IncidentTime;
 use crate::spec::topology::Topology;
@@ -91,21 +92,6 @@ pub(super) struct Wire {
     counts: Mutex<Arrived>,
     pub(super) answers: Mutex<IndexMap<Answer, u64, FxBuildHasher>>,
     quiet: AtomicBool,
-}
-
-/// Requests that arrived, and those of them that were sent with a control host.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Count {
-    all: u64,
-    controlled: u64,
-}
-
-/// What arrived where: the present interval, and rows of those before.
-#[derive(Default)]
-struct Arrived {
-    interval: u64,
-    counts: IndexMap<(Caller, usize, Listener), Count, FxBuildHasher>,
-    rows: Vec<WireRow>,
 }
 
 struct Active {
@@ -244,27 +230,6 @@ impl Wire {
         faults.get(fault).map_or(0, |active| active.acted.load(Ordering::Relaxed))
     }
 
-    /// What arrived where.
-    pub(super) fn take_counts(&self) -> Vec<WireRow> {
-        let mut arrived = lock(&self.counts);
-        self.close(&mut arrived);
-        std::mem::take(&mut arrived.rows)
-    }
-
-    fn close(&self, arrived: &mut Arrived) {
-        let mut counts: Vec<_> = std::mem::take(&mut arrived.counts).into_iter().collect();
-        counts.sort_unstable();
-        let from = IncidentTime::from_unix_s(arrived.interval * INTERVAL_S);
-        arrived.rows.extend(counts.into_iter().map(|((caller, to, listener), count)| WireRow {
-            from,
-            caller,
-            to: self.names[to].clone(),
-            listener,
-            count: count.all,
-            controlled: count.controlled,
-        }));
-    }
-
     fn is(&self, who: &Who, peer: &Peer, host: &Host) -> bool {
         match who {
             Who::Anyone => true,
@@ -364,27 +329,6 @@ impl Wire {
             }
         }
         Some(delay)
-    }
-
-    pub(super) fn caller(&self, from: usize) -> Caller {
-        match self.hosts[from].kind {
-            HostKind::Clients => Caller::Client,
-            HostKind::Dc => Caller::Dc,
-            HostKind::Store | HostKind::Control => Caller::Control,
-        }
-    }
-
-    fn count(&self, from: usize, to: usize, listener: Listener, controlled: bool) {
-        let caller = self.caller(from);
-        let interval = self.clock.timestamp().unix_s() / INTERVAL_S;
-        let mut arrived = lock(&self.counts);
-        if arrived.interval != interval {
-            self.close(&mut arrived);
-            arrived.interval = interval;
-        }
-        let count = arrived.counts.entry((caller, to, listener)).or_default();
-        count.all += 1;
-        count.controlled += u64::from(controlled);
     }
 
     async fn carry(
