@@ -152,7 +152,7 @@ Feature: Production pointed at a build of staging
         percent = 20
         """
       And it is 19:51
-      Then R4-11 holds
+      Then R4-11 and R4-d hold
 
     Scenario: a rollback while nobody can log in
       Given the topology "kv-2023-10" with its traffic

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cache::placement::Placement;
 use crate::ids::{Account, BuildId, Dc, Name, Namespace, NamespaceClass, Peer, Region};
+use crate::resolver::StoreHosts;
 use crate::safeguards::{Build, Environment};
 use crate::storage::S3Access;
 use crate::worker::ScriptName;
@@ -34,6 +35,9 @@ pub struct Members {
     pub dcs: BTreeMap<Dc, Member>,
     /// For each region, the region whose upper tiers it goes to.
     pub origins: BTreeMap<Region, Region>,
+    /// The names under which upper tiers reach the stores; none where they know the stores themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_hosts: Option<StoreHosts>,
 }
 
 /// What is configured of a namespace.

@@ -54,6 +54,10 @@ name! {
     Region
 }
 name! {
+    /// The host name under which a namespace's stores are reached.
+    HostName
+}
+name! {
     /// A namespace: one customer's keys.
     Namespace
 }

@@ -22,6 +22,7 @@ pub mod env;
 pub mod gateway;
 pub mod ids;
 pub mod node;
+pub mod resolver;
 pub mod safeguards;
 pub mod storage;
 mod striped;

@@ -19,6 +19,7 @@ use crate::control::Reporter;
 use crate::env::{Listener, NodeEnv, Timestamp};
 use crate::gateway::{Gateway, Sealer};
 use crate::ids::Peer;
+use crate::resolver::{Resolver, StoreHosts};
 use crate::safeguards::Safeguard;
 use crate::storage::{ObjectStore, PlainStore, S3Client, STEP_KEYS, Storage};
 use crate::telemetry::{Answered, ErrorClass, Lifecycle, Metrics, Telemetry};
@@ -40,7 +41,7 @@ pub enum StartError {
 pub struct Node {
     config: NodeConfig,
     env: NodeEnv,
-    store: ConfigStore,
+    store: Arc<ConfigStore>,
     secret: Secret,
     telemetry: Arc<Telemetry>,
     gateway_worker: Worker,
@@ -48,6 +49,7 @@ pub struct Node {
     gateway: Arc<Gateway>,
     access: Access,
     cache: Arc<Cache>,
+    resolver: Option<Arc<Resolver>>,
 }
 
 impl Node {
@@ -61,18 +63,22 @@ impl Node {
         let metrics = Arc::new(Metrics::new(config.namespaces.clone(), &peers));
         let telemetry = Arc::new(Telemetry::new(config.dc.clone(), env.clone(), metrics.clone()));
         let secret = Secret::new(&config.secret);
-        let stores = config
-            .stores
-            .iter()
-            .map(|StoreAbout { peer, protocol }| match protocol {
-                StoreProtocol::Plain => {
-                    Arc::new(PlainStore::new(peer.clone(), env.clone())) as Arc<dyn ObjectStore>
-                }
-                StoreProtocol::S3(access) => {
-                    Arc::new(S3Client::new(peer.clone(), access.clone(), env.clone()))
-                }
-            })
-            .collect();
+        let stores = config.stores.iter().map(|about| client_of(about, &env)).collect();
+        let store = Arc::new(ConfigStore::new(
+            config.members.clone(),
+            config.namespaces.clone(),
+            config.initial.clone(),
+        ));
+        let worker = |script, pipeline: &[_]| {
+            let parts = (env.clone(), telemetry.clone());
+            let script = (script, config.environment);
+            Worker::new(&config.dc, script, pipeline, config.isolates, parts)
+        };
+        let resolver = hosts_to_resolve(&config).map(|hosts| {
+            // A node is started with the same builds for whatever serves tiers.
+            let worker = worker(ScriptName::Resolver, &config.supercache_pipeline);
+            Arc::new(Resolver::new(hosts, worker, store.clone(), metrics.clone()))
+        });
         let platform = &config.gateway_pipeline[0].build;
         let cache = Cache::new(CacheParts {
             dc: config.dc.clone(),
@@ -90,6 +96,7 @@ impl Node {
             metrics,
             namespaces: config.namespaces.clone(),
             limits: config.limits.clone(),
+            resolver: resolver.clone(),
         });
         let gateway = Gateway::new(
             cache.clone(),
@@ -98,17 +105,7 @@ impl Node {
             config.namespaces.clone(),
             env.clone(),
         );
-        let worker = |script, pipeline: &[_]| {
-            let parts = (env.clone(), telemetry.clone());
-            let script = (script, config.environment);
-            Worker::new(&config.dc, script, pipeline, config.isolates, parts)
-        };
         let node = Arc::new(Self {
-            store: ConfigStore::new(
-                config.members.clone(),
-                config.namespaces.clone(),
-                config.initial.clone(),
-            ),
             gateway_worker: worker(ScriptName::Gateway, &config.gateway_pipeline),
             supercache_worker: worker(ScriptName::Supercache, &config.supercache_pipeline),
             gateway: Arc::new(gateway),
@@ -116,12 +113,17 @@ impl Node {
             secret,
             telemetry,
             cache,
+            resolver,
+            store,
             config,
             env,
         });
         let config = node.store.current();
         node.gateway_worker.configure(&config);
         node.supercache_worker.configure(&config);
+        if let Some(resolver) = &node.resolver {
+            resolver.configure(&config);
+        }
         node.announce();
         node.catch_up();
         node.crawl();
@@ -282,6 +284,9 @@ impl admin::Admin for Node {
             {
                 self.gateway_worker.configure(new);
                 self.supercache_worker.configure(new);
+                if let Some(resolver) = &self.resolver {
+                    resolver.configure(new);
+                }
             }
         };
         let Some((old, new)) = self.store.offer(snapshot, prepare) else { return };
@@ -313,6 +318,21 @@ impl admin::Admin for Node {
         }
         self.telemetry.scrape()
     }
+}
+
+fn client_of(StoreAbout { peer, protocol }: &StoreAbout, env: &NodeEnv) -> Arc<dyn ObjectStore> {
+    match protocol {
+        StoreProtocol::Plain => Arc::new(PlainStore::new(peer.clone(), env.clone())),
+        StoreProtocol::S3(access) => {
+            Arc::new(S3Client::new(peer.clone(), access.clone(), env.clone()))
+        }
+    }
+}
+
+/// The names of stores that a node has to resolve: none where it is no upper tier, or where stores have no names.
+fn hosts_to_resolve(config: &NodeConfig) -> Option<StoreHosts> {
+    let member = config.members.dcs.get(&config.dc)?;
+    config.members.store_hosts.clone().filter(|_| member.upper_weight > 0)
 }
 
 fn check(config: &NodeConfig) -> Result<(), StartError> {

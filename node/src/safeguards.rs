@@ -57,6 +57,11 @@ pub enum Safeguard {
     KnownGoodRollback,
     /// A rollback needs no login: the operator's signature is enough, so it works while what logs people in does not.
     RollbackWithoutLogin,
+    /// The wrapper that traces the entry of tiers passes on the control headers that it reads.
+    ControlHeadersKept,
+    /// An upper tier refuses a request that lacks the control host, with an error that says so, and counts it. Without it the
+    /// resolver is asked for a name that nobody has.
+    ContextRequired,
 }
 
 /// How strong a control is: the hierarchy of controls, strongest first.
@@ -77,7 +82,7 @@ pub enum Level {
 
 impl Safeguard {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::RequestScopedEnv,
         Self::ReturnGate,
         Self::OwnerQuarantine,
@@ -99,6 +104,8 @@ impl Safeguard {
         Self::EnvironmentFilter,
         Self::KnownGoodRollback,
         Self::RollbackWithoutLogin,
+        Self::ControlHeadersKept,
+        Self::ContextRequired,
     ];
 
     /// The name used in feature files and build files.
@@ -125,6 +132,8 @@ impl Safeguard {
             Self::EnvironmentFilter => "environment-filter",
             Self::KnownGoodRollback => "known-good-rollback",
             Self::RollbackWithoutLogin => "rollback-without-login",
+            Self::ControlHeadersKept => "control-headers-kept",
+            Self::ContextRequired => "context-required",
         }
     }
 
@@ -154,13 +163,16 @@ impl Safeguard {
             | Self::KnownGoodRollback
             | Self::RollbackWithoutLogin => "2023-10-30",
             Self::CoalescedFills | Self::PacedRefill => "2025-06-12",
+            Self::ControlHeadersKept | Self::ContextRequired => "2022-10-25",
         }
     }
 
     /// Its level in the hierarchy of controls.
     pub fn level(self) -> Level {
         match self {
-            Self::RequestScopedEnv | Self::EnvironmentFilter => Level::Elimination,
+            Self::RequestScopedEnv | Self::EnvironmentFilter | Self::ControlHeadersKept => {
+                Level::Elimination
+            }
             Self::KnownGoodRollback => Level::Substitution,
             Self::ReturnGate
             | Self::OwnerQuarantine
@@ -179,7 +191,8 @@ impl Safeguard {
             | Self::BuildOfEnvironment
             | Self::CoalescedFills
             | Self::PacedRefill
-            | Self::RollbackWithoutLogin => Level::Engineering,
+            | Self::RollbackWithoutLogin
+            | Self::ContextRequired => Level::Engineering,
         }
     }
 }

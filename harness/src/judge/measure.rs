@@ -89,7 +89,11 @@ pub(super) fn take(
         Measure::OwnerPrecision { owners } => judge.precision(window, owners),
         Measure::OwnerRecall { owners } => judge.recall(window, owners),
         Measure::Recoveries { owners } => judge.recoveries(window, owners),
-        Measure::SecondsToLast500 { scope } => judge.last_500(window, scope),
+        Measure::SecondsToLast500 { scope } => judge.last_of(window, 500, scope),
+        Measure::SecondsToLastStatus { status, scope } => judge.last_of(window, *status, scope),
+        Measure::SecondsToPeak { status, minutes, scope } => {
+            judge.peak(window, *status, *minutes, scope)
+        }
         Measure::UnansweredShare { scope } => judge.unanswered(window, scope),
         Measure::UnansweredSpread { between, requests_min } => {
             judge.unanswered_spread(window, *between, *requests_min)
@@ -132,6 +136,7 @@ fn take_signal(measure: &Measure, window: Window, recording: &Recording) -> Take
         Measure::FailedTraces { from, to } => signals::failed_traces(recording, window, from, to),
         Measure::ReleasesRefused { naming } => releases::refused(recording, window, naming),
         Measure::SecondsToRollback { by } => releases::seconds_to_rollback(recording, window, by),
+        Measure::ControlHostsLost => super::honesty::control_hosts_lost(recording),
         Measure::WrittenAlike => super::safety::written_alike(recording),
         Measure::DependencyCycles => {
             let circles = dependencies::circles(&recording.spec.topology);
@@ -334,11 +339,11 @@ impl<'a> Judge<'a> {
         Taken::new(count(answered), failed + answered).note(format!("while {failed} failed"))
     }
 
-    fn last_500(&self, window: Window, scope: &Scope) -> Taken {
+    fn last_of(&self, window: Window, status: u16, scope: &Scope) -> Taken {
         let evidence = self.tally(window, scope).requests;
         let last: Option<IncidentTime> = self
             .requests(window, scope)
-            .filter(|row| row.outcome == Outcome::Status(500))
+            .filter(|row| row.outcome == Outcome::Status(status))
             .map(|row| row.at)
             .max();
         let seconds = last.map_or(0.0, |last| last.since(window.from).as_secs_f64());

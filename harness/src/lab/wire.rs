@@ -1,9 +1,10 @@
 //! The wire between all members of a topology: latency, jitter, loss, reset, partition, header and status faults, each with a
 //! witness. What answers behind it is in this process or behind a socket; it makes no difference to a fault.
 //!
-//! * [`spell`]: when a fault acts; [`answers`]: what nodes answered.
+//! * [`spell`]: when a fault acts; [`arrivals`]: what arrived where; [`answers`]: what nodes answered.
 
 mod answers;
+mod arrivals;
 #[cfg(test)]
 mod same;
 mod spell;
@@ -19,6 +20,7 @@ use http::{HeaderName, Request, Response, StatusCode};
 use indexmap::IndexMap;
 use kv_node::Node;
 use kv_node::api::admin::METRICS;
+use kv_node::api::control_headers::HOST;
 use kv_node::control::Control;
 use kv_node::dependents::{Dependents, Origin, peer_of};
 use kv_node::env::{BoxFuture, Chance, Listener, Network, NetworkError, Stream, Tasks};
@@ -28,6 +30,7 @@ use rustc_hash::FxBuildHasher;
 use tokio::sync::oneshot;
 
 use self::answers::Answer;
+use self::arrivals::Arrived;
 pub(crate) use self::spell::Spread;
 pub(super) use self::spell::{Bursts, Spell};
 use super::containers::Remote;
@@ -35,7 +38,6 @@ use super::doors::{LabClock, Seeds, TaskSet, lock};
 use crate::lab::intake::{self, Intake};
 use crate::lab::monitor::Monitor;
 use crate::lab::{cost, monitor};
-use crate::recording::{Caller, INTERVAL_S, WireRow};
 use crate::spec::fault::{Fault, FaultKind, Who};
 use crate::spec::time::IncidentTime;
 use crate::spec::topology::{DcAbout, Topology};
@@ -97,14 +99,6 @@ pub(super) struct Wire {
     counts: Mutex<Arrived>,
     pub(super) answers: Mutex<IndexMap<Answer, u64, FxBuildHasher>>,
     quiet: AtomicBool,
-}
-
-/// What arrived where: the present interval, and rows of those before.
-#[derive(Default)]
-struct Arrived {
-    interval: u64,
-    counts: IndexMap<(Caller, usize, Listener), u64, FxBuildHasher>,
-    rows: Vec<WireRow>,
 }
 
 struct Active {
@@ -251,26 +245,6 @@ impl Wire {
         faults.get(fault).map_or(0, |active| active.acted.load(Ordering::Relaxed))
     }
 
-    /// What arrived where.
-    pub(super) fn take_counts(&self) -> Vec<WireRow> {
-        let mut arrived = lock(&self.counts);
-        self.close(&mut arrived);
-        std::mem::take(&mut arrived.rows)
-    }
-
-    fn close(&self, arrived: &mut Arrived) {
-        let mut counts: Vec<_> = std::mem::take(&mut arrived.counts).into_iter().collect();
-        counts.sort_unstable();
-        let from = IncidentTime::from_unix_s(arrived.interval * INTERVAL_S);
-        arrived.rows.extend(counts.into_iter().map(|((caller, to, listener), count)| WireRow {
-            from,
-            caller,
-            to: self.names[to].clone(),
-            listener,
-            count,
-        }));
-    }
-
     fn is(&self, who: &Who, peer: &Peer, host: &Host) -> bool {
         match who {
             Who::Anyone => true,
@@ -373,26 +347,6 @@ impl Wire {
         Some(delay)
     }
 
-    pub(super) fn caller(&self, from: usize) -> Caller {
-        match self.hosts[from].kind {
-            HostKind::Clients => Caller::Client,
-            HostKind::Dc => Caller::Dc,
-            HostKind::Products => Caller::Product,
-            HostKind::Store | HostKind::Control => Caller::Control,
-        }
-    }
-
-    fn count(&self, from: usize, to: usize, listener: Listener) {
-        let caller = self.caller(from);
-        let interval = self.clock.timestamp().unix_s() / INTERVAL_S;
-        let mut arrived = lock(&self.counts);
-        if arrived.interval != interval {
-            self.close(&mut arrived);
-            arrived.interval = interval;
-        }
-        *arrived.counts.entry((caller, to, listener)).or_insert(0) += 1;
-    }
-
     async fn carry(
         self: Arc<Self>,
         from: usize,
@@ -400,6 +354,7 @@ impl Wire {
         listener: Listener,
         mut request: Request<Bytes>,
     ) -> Result<Response<Bytes>, NetworkError> {
+        let controlled = request.headers().contains_key(HOST);
         let delay = match self.depart(from, to, listener, &mut request) {
             Fate::Delivered(delay) => delay,
             Fate::Answered(status, delay) => {
@@ -421,7 +376,7 @@ impl Wire {
             self.clock.pause(delay).await;
             return Err(NetworkError::Refused);
         };
-        self.count(from, to, listener);
+        self.count(from, to, listener, controlled);
         host.tasks.pass().await;
         let response = match self.answer((from, to), listener, service, request).await {
             Ok(response) => response,

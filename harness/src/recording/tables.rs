@@ -190,6 +190,8 @@ pub struct WireRow {
     pub listener: Listener,
     /// How many.
     pub count: u64,
+    /// How many of them were sent with the control host that upper tiers need, whatever became of it on the way.
+    pub controlled: u64,
 }
 
 /// An entry of the journal.
@@ -431,6 +433,7 @@ impl Row for WireRow {
                 ("to", texts(rows, |r| &r.to)),
                 ("listener", numbers(rows, |r| r.listener as u64)),
                 ("count", numbers(rows, |r| r.count)),
+                ("controlled", numbers(rows, |r| r.controlled)),
             ],
         }
     }
@@ -440,6 +443,8 @@ impl Row for WireRow {
         let (from, caller) = (table.numbers("from_s")?, table.numbers("caller")?);
         let (to, listener) = (table.texts("to")?, table.numbers("listener")?);
         let count = table.numbers("count")?;
+        // Recordings from before there were control hosts do not have it.
+        let controlled = table.numbers("controlled");
         let known = |codes: &[u64], most: usize| codes.iter().all(|code| *code < most as u64);
         if !known(caller, Caller::ALL.len()) || !known(listener, LISTENERS.len()) {
             return None;
@@ -451,6 +456,7 @@ impl Row for WireRow {
             to: shared.get(to.get(at)),
             listener: LISTENERS[place(listener[at])],
             count: count[at],
+            controlled: controlled.map_or(0, |controlled| controlled[at]),
         };
         Some((0..table.rows()).map(row).collect())
     }

@@ -92,6 +92,28 @@ pub enum Measure {
         #[serde(default)]
         scope: Scope,
     },
+    /// Seconds from the beginning of the window to the last answer with a status in it; 0 where there is none.
+    SecondsToLastStatus {
+        /// Which one.
+        status: u16,
+        /// Of which traffic.
+        #[serde(default)]
+        scope: Scope,
+    },
+    /// Seconds from the beginning of the window to the middle of those minutes, one after the other, in which the share of a
+    /// status among requests is greatest.
+    SecondsToPeak {
+        /// Which one.
+        status: u16,
+        /// How many minutes.
+        minutes: u64,
+        /// Of which traffic.
+        #[serde(default)]
+        scope: Scope,
+    },
+    /// Requests to upper tiers that the network saw leave with their control host and arrive, and that did not reach what serves
+    /// them with it, by its own count. Of the whole run.
+    ControlHostsLost,
     /// Failures.
     Failures {
         /// Of which traffic.
@@ -356,6 +378,8 @@ impl Measure {
             | Self::HotColdSpread { .. }
             | Self::StatusShare { .. } => Unit::Share,
             Self::SecondsToLast500 { .. }
+            | Self::SecondsToLastStatus { .. }
+            | Self::SecondsToPeak { .. }
             | Self::SecondsToLastUnanswered { .. }
             | Self::SecondsToRollback { .. }
             | Self::SecondsToAlert { .. }
@@ -367,6 +391,7 @@ impl Measure {
             | Self::LeastDcErrors { .. }
             | Self::Recoveries { .. }
             | Self::Failures { .. }
+            | Self::ControlHostsLost
             | Self::TierRequests { .. }
             | Self::AlertsFiring { .. }
             | Self::Naming { .. }
@@ -396,6 +421,9 @@ impl Measure {
             Self::OwnerRecall { .. } => "of the misses owned by a bad one, 500".to_owned(),
             Self::Recoveries { .. } => "misses owned by a bad one, answered".to_owned(),
             Self::SecondsToLast500 { scope } => format!("last 500 after{scope}"),
+            Self::SecondsToLastStatus { status, scope } => format!("last {status} after{scope}"),
+            Self::SecondsToPeak { status, scope, .. } => format!("peak of {status} after{scope}"),
+            Self::ControlHostsLost => "control hosts lost in upper tiers".to_owned(),
             Self::Failures { scope } => format!("failures{scope}"),
             Self::UnansweredShare { scope } => format!("share that nobody answered{scope}"),
             Self::UnansweredSpread { between, .. } => {

@@ -277,7 +277,11 @@ impl Spec {
             .regions
             .iter()
             .map(|(region, about)| (region.clone(), about.origin.clone()));
-        Members { dcs: members.collect(), origins: origins.collect() }
+        Members {
+            dcs: members.collect(),
+            origins: origins.collect(),
+            store_hosts: self.topology.store_hosts.clone(),
+        }
     }
 
     /// The namespaces that exist from the beginning, as nodes know them, but for that of the monitor's probes.

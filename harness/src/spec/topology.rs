@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kv_node::dependents::peer_of;
-use kv_node::ids::{Account, Dc, Namespace, NamespaceClass, Peer, Region};
+use kv_node::ids::{Account, Dc, HostName, Namespace, NamespaceClass, Peer, Region};
+use kv_node::resolver::StoreHosts;
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Problem, line_at, toml_problem};
@@ -20,6 +21,9 @@ pub struct Topology {
     pub dcs: BTreeMap<Dc, DcAbout>,
     /// Object stores by name, one or two, and their regions.
     pub stores: BTreeMap<Peer, Region>,
+    /// The names under which upper tiers reach the stores; absent where they know the stores themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_hosts: Option<StoreHosts>,
     /// Where the control plane runs.
     pub control: Region,
     /// How long messages take.
@@ -394,8 +398,33 @@ impl Check<'_> {
                 self.unknown(&["stores", store.as_str()], "region", region.as_str(), known());
             }
         }
+        if let Some(hosts) = &topology.store_hosts {
+            self.store_hosts(topology, hosts);
+        }
         if topology.nodes.isolates == 0 {
             self.at(&["nodes", "isolates"], "a script needs at least one isolate".into());
+        }
+    }
+
+    fn store_hosts(&mut self, topology: &Topology, hosts: &StoreHosts) {
+        // A header carries it.
+        let fits = |name: &HostName| {
+            let text = name.as_str();
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if !fits(&hosts.default) {
+            let message = format!("\"{}\" is no host name", hosts.default);
+            self.at(&["store_hosts", "default"], message);
+        }
+        for (namespace, host) in &hosts.namespaces {
+            let path = ["store_hosts", "namespaces", namespace.as_str()];
+            if !fits(host) {
+                self.at(&path, format!("\"{host}\" is no host name"));
+            }
+            if !topology.namespaces.iter().any(|about| about.id == *namespace) {
+                let known = topology.namespaces.iter().map(|about| about.id.as_str());
+                self.unknown(&path, "namespace", namespace.as_str(), known);
+            }
         }
     }
 

@@ -156,6 +156,7 @@ impl Bench {
             members: Arc::new(Members {
                 dcs: BTreeMap::from([(dc.clone(), member)]),
                 origins: BTreeMap::from([(region.clone(), region)]),
+                store_hosts: None,
             }),
             stores: vec![StoreAbout::plain("store-a")],
             control: None,

@@ -14,6 +14,7 @@ pub mod access;
 pub mod admin;
 pub mod auth;
 pub mod binding;
+pub mod control_headers;
 mod object;
 mod query;
 pub mod rest;

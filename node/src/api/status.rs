@@ -1,7 +1,7 @@
 //! Where errors become HTTP.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
@@ -141,7 +141,13 @@ fn told(error: &GatewayError) -> (StatusCode, u32, ErrorClass) {
         Error::OwnerFailed => (StatusCode::INTERNAL_SERVER_ERROR, 10001, Class::OwnerFailed),
         Error::Sealing => (StatusCode::INTERNAL_SERVER_ERROR, 10001, Class::Damaged),
         Error::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, 10001, Class::Unavailable),
+        Error::NotResolved => (not_resolved(), 1016, Class::NotResolved),
     }
+}
+
+/// 530, which no standard has: an origin's host name does not resolve.
+fn not_resolved() -> StatusCode {
+    StatusCode::from_u16(530).unwrap_or(StatusCode::BAD_GATEWAY)
 }
 
 /// Why the public API does not do what it was asked.
@@ -229,10 +235,18 @@ fn phrased(mut response: Response<Bytes>, reason: &str) -> Response<Bytes> {
     response
 }
 
+/// What a tier says that was not told what it needs. With a body: a bare 500 is what an exception leaves.
+pub(super) fn missing_control(header: &HeaderName) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(format!("control header {header} is missing")));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    because(response, ErrorClass::MissingContext)
+}
+
 /// A tier's error as the tier protocol tells it. 500 is left to exceptions: a tier that works has other failures.
 pub(crate) fn tier_answer(error: TierError) -> Response<Bytes> {
     let (status, class) = match error {
         TierError::Failed => (StatusCode::BAD_GATEWAY, ErrorClass::OwnerFailed),
+        TierError::NotResolved => (not_resolved(), ErrorClass::NotResolved),
         TierError::Unreachable => (StatusCode::BAD_GATEWAY, ErrorClass::Unavailable),
         TierError::TimedOut => (StatusCode::GATEWAY_TIMEOUT, ErrorClass::Unavailable),
         TierError::Storage | TierError::Busy => {
@@ -246,6 +260,7 @@ pub(crate) fn tier_answer(error: TierError) -> Response<Bytes> {
 /// never passed on.
 pub(crate) fn tier_error(status: StatusCode) -> TierError {
     match status {
+        _ if status == not_resolved() => TierError::NotResolved,
         StatusCode::GATEWAY_TIMEOUT | StatusCode::BAD_GATEWAY => TierError::TimedOut,
         StatusCode::SERVICE_UNAVAILABLE => TierError::Storage,
         _ => TierError::Failed,

@@ -4,6 +4,8 @@
 //! purges, `POST /tier/v1/list` with a range of keys, answered with a page. A value's version and metadata travel as on a store. 404 is "there is none", with the version of the deletion; 204
 //! is "you have it", with the version, which the sender had said in `if-none-match`. `x-relapse-alone` says that one store said it
 //! while the other did not answer.
+//!
+//! Where stores are reached by name, a request to an upper tier has control headers as well ([`super::control_headers`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +14,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use bytes::Bytes;
 use http::header::{HeaderName, IF_NONE_MATCH};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use kv_store::plain::{META, VERSION};
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Secret, TIER};
-use super::{decode_segment, encode_segment, status};
+use super::{control_headers, decode_segment, encode_segment, status};
 use crate::cache::{
     Cache, Known, Listing, PurgeBatch, TierAnswer, TierAsk, TierError, TierPeers, TierRole,
 };
@@ -25,8 +27,9 @@ use crate::config::{DcState, TIER_TIMEOUT};
 use crate::env::{BoxFuture, Listener, NodeEnv};
 use crate::gateway::LIST_KEYS_MAX;
 use crate::ids::{Dc, Name, Namespace, Region, Version};
+use crate::safeguards::Safeguard;
 use crate::storage::{Found, ListRange, Listed, Page, StoredObject, from_object, to_object};
-use crate::telemetry::trace::TRACEPARENT;
+use crate::telemetry::trace::{Attribute, TRACEPARENT};
 use crate::telemetry::{ErrorClass, TraceContext};
 use crate::worker::{Ctx, Thrown};
 
@@ -50,9 +53,17 @@ pub fn operation(method: &Method, path: &str) -> &'static str {
 pub async fn serve(
     cache: Arc<Cache>,
     ctx: Arc<Ctx>,
-    request: Request<Bytes>,
+    mut request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Thrown> {
-    let _stage = ctx.trace.stage("api.tier");
+    let mut stage = ctx.trace.stage("api.tier");
+    let wrapper = if ctx.build.has(Safeguard::ControlHeadersKept) {
+        control_headers::read
+    } else {
+        control_headers::take
+    };
+    if let Some(route) = wrapper(request.headers_mut()) {
+        stage.attribute("relapse.route", Attribute::Text(route));
+    }
     let route = ctx.env().tier_route().map_err(|thrown| ctx.thrown(thrown))?;
     debug_assert_eq!(route.serves, ctx.dc, "an isolate's route is its own data center's");
     if ctx.config.snapshot.status(&ctx.dc).state != DcState::Serving {
@@ -90,6 +101,17 @@ async fn handle(
         notes.name = Some(ask.name.clone());
         notes.role = ask.role.into();
     });
+    if ask.control.is_some() {
+        cache.control_host(ctx, true);
+    }
+    let context = if ctx.build.has(Safeguard::ContextRequired) {
+        control_headers::required
+    } else {
+        control_headers::taken_for_granted
+    };
+    if let Some(refusal) = context(cache, ctx, &ask) {
+        return Err(refusal);
+    }
     match *request.method() {
         Method::GET => {
             let Known { found, alone } =
@@ -153,7 +175,15 @@ async fn serve_list(
         notes.name = Some(name.clone());
         notes.role = role.into();
     });
-    let ask = TierAsk { name, role, affinity, revision, known: None, trace: caller(request) };
+    let ask = TierAsk {
+        name,
+        role,
+        affinity,
+        revision,
+        known: None,
+        trace: caller(request),
+        control: None,
+    };
     let listing = cache.serve_list(ctx, &ask, &range).await.map_err(status::tier_answer)?;
     let on_the_wire = |listed: &Listed| {
         let metadata = listed.metadata.as_ref();
@@ -241,7 +271,11 @@ fn controlled(
     let control = format!("{role};{};{}", ask.affinity, ask.revision);
     let request = request.header(TIER, control).body(body);
     let mut request = request.map_err(|_| TierError::Failed)?;
-    if let Some(context) = ask.trace.and_then(TraceContext::header) {
+    let trace = ask.trace.and_then(TraceContext::header);
+    if let Some(context) = &ask.control {
+        control_headers::write(request.headers_mut(), context, trace.as_ref())?;
+    }
+    if let Some(context) = trace {
         request.headers_mut().insert(TRACEPARENT, context);
     }
     Ok(request)
@@ -252,7 +286,8 @@ fn decode_ask(request: &Request<Bytes>) -> Option<TierAsk> {
     let (role, affinity, revision) = control_of(request.headers().get(TIER)?)?;
     let known = request.headers().get(IF_NONE_MATCH).and_then(|known| known.to_str().ok());
     let known = known.and_then(Version::decode);
-    Some(TierAsk { name, role, affinity, revision, known, trace: caller(request) })
+    let (trace, control) = (caller(request), control_headers::context(request.headers()));
+    Some(TierAsk { name, role, affinity, revision, known, trace, control })
 }
 
 fn name_of(path: &str) -> Option<Name> {
@@ -303,17 +338,17 @@ fn decode_found<M: Headers>(message: &M, body: &Bytes) -> Option<Found> {
 }
 
 trait Headers {
-    fn headers(&self) -> &http::HeaderMap;
+    fn headers(&self) -> &HeaderMap;
 }
 
 impl<T> Headers for Request<T> {
-    fn headers(&self) -> &http::HeaderMap {
+    fn headers(&self) -> &HeaderMap {
         self.headers()
     }
 }
 
 impl<T> Headers for Response<T> {
-    fn headers(&self) -> &http::HeaderMap {
+    fn headers(&self) -> &HeaderMap {
         self.headers()
     }
 }

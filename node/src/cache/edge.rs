@@ -263,6 +263,10 @@ impl Cache {
                 revision: ctx.config.snapshot.revision,
                 known: None,
                 trace: None,
+                control: match role {
+                    TierRole::Regional => None,
+                    TierRole::Upper => self.control_context(&name.namespace),
+                },
             };
             let mut answer = self.ask_tier(ctx, dc, request.clone(), &ask).await;
             self.retries.earn();
@@ -279,7 +283,9 @@ impl Cache {
                     return Ok(value);
                 }
                 // Another owner has the same stores; and what is too much for one is too much for the next.
-                Err(TierError::Storage | TierError::Busy) => return Err(CacheError::Unavailable),
+                Err(error @ (TierError::Storage | TierError::Busy | TierError::NotResolved)) => {
+                    return Err(error.into());
+                }
                 Err(error) => last = error,
             }
             if !self.goes_past(ctx, dc, last) {

@@ -251,6 +251,7 @@ impl Cache {
                 revision: ctx.config.snapshot.revision,
                 known: None,
                 trace: None,
+                control: None,
             };
             let list = |dc: &Dc, ask: &TierAsk| self.peers.list(dc, ask, range);
             match self.ask_tier(ctx, owner, ask, list).await {

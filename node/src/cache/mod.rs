@@ -25,7 +25,8 @@ pub use purge::{PurgeBatch, PurgeEntry};
 use crate::admission::{Busy, Gate, RetryBudget};
 use crate::config::{Config, Limits, Members, Namespaces, Refresh};
 use crate::env::{BoxFuture, NodeEnv};
-use crate::ids::{Dc, Name, Peer, Region, Version};
+use crate::ids::{Dc, HostName, Name, Namespace, Peer, Region, Version};
+use crate::resolver::{Resolver, StoreHosts};
 use crate::storage::{Found, ListRange, Storage, StorageError, StoreError};
 use crate::telemetry::trace::Attribute;
 use crate::telemetry::{Lifecycle, Metrics, TraceContext};
@@ -106,6 +107,9 @@ pub enum TierError {
     /// It works, but no store behind it could answer.
     #[error("no object store could answer")]
     Storage,
+    /// It works, but the host name of the stores behind it leads nowhere.
+    #[error("the host of the stores does not resolve")]
+    NotResolved,
     /// So much goes to it from here, or waits to, that it was not asked.
     #[error("too much is asked of the owner")]
     Busy,
@@ -119,6 +123,7 @@ impl TierError {
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed-out",
             Self::Storage => "storage",
+            Self::NotResolved => "not-resolved",
             Self::Busy => "busy",
         }
     }
@@ -133,6 +138,9 @@ pub enum CacheError {
     /// Neither an owner nor a store could be reached. The caller may ask again later.
     #[error("unavailable")]
     Unavailable,
+    /// An upper tier could not resolve the host name of the stores.
+    #[error("the host of the stores does not resolve")]
+    NotResolved,
 }
 
 impl From<StorageError> for CacheError {
@@ -145,6 +153,7 @@ impl From<TierError> for CacheError {
     fn from(error: TierError) -> Self {
         match error {
             TierError::Failed => Self::OwnerFailed,
+            TierError::NotResolved => Self::NotResolved,
             TierError::Unreachable | TierError::TimedOut | TierError::Storage | TierError::Busy => {
                 Self::Unavailable
             }
@@ -167,6 +176,17 @@ pub struct TierAsk {
     pub known: Option<Version>,
     /// The trace that it is part of.
     pub trace: Option<TraceContext>,
+    /// What an upper tier has to be told besides, where stores are reached by name.
+    pub control: Option<ControlContext>,
+}
+
+/// What a lower tier tells an upper one that knows no namespaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlContext {
+    /// The name under which the stores of the namespace are reached.
+    pub host: HostName,
+    /// The data center that asks.
+    pub route: Dc,
 }
 
 /// What a tier answers to a read.
@@ -215,6 +235,8 @@ pub struct Cache {
     tier: tier::Tier,
     purges: purge::Purges,
     suspects: Arc<dyn Suspects>,
+    store_hosts: Option<StoreHosts>,
+    resolver: Option<Arc<Resolver>>,
 }
 
 /// Where an owner that failed is reported.
@@ -245,6 +267,8 @@ pub struct CacheParts {
     pub namespaces: Arc<Namespaces>,
     /// Sizes.
     pub limits: Limits,
+    /// Whom an upper tier asks for the stores, where they are reached by name.
+    pub resolver: Option<Arc<Resolver>>,
 }
 
 impl Cache {
@@ -271,6 +295,8 @@ impl Cache {
             peers: parts.peers,
             control: parts.control,
             suspects: parts.suspects,
+            store_hosts: parts.members.store_hosts.clone(),
+            resolver: parts.resolver,
             metrics: parts.metrics,
         })
     }
@@ -306,6 +332,22 @@ impl Cache {
     /// Takes down that a tier request came without its control data.
     pub fn missing_context(&self) {
         self.metrics.missing_context.inc();
+    }
+
+    /// What an upper tier has to be told that is asked for a key of a namespace.
+    fn control_context(&self, namespace: &Namespace) -> Option<ControlContext> {
+        let hosts = self.store_hosts.as_ref()?;
+        Some(ControlContext { host: hosts.of(namespace).clone(), route: self.dc.clone() })
+    }
+
+    /// Whether a request lacks what this data center needs in the role that it is asked in.
+    pub fn lacks_context(&self, ask: &TierAsk) -> bool {
+        self.resolver.is_some() && ask.role == TierRole::Upper && ask.control.is_none()
+    }
+
+    /// Takes down whether the control host of a request to an upper tier reached what serves it.
+    pub fn control_host(&self, ctx: &Ctx, there: bool) {
+        self.metrics.control_host(&ctx.build.id, there);
     }
 
     /// Takes down that a tier request came without a trace.

@@ -163,6 +163,7 @@ mod tests {
                 })
                 .collect(),
             origins: BTreeMap::new(),
+            store_hosts: None,
         }
     }
 

@@ -103,6 +103,7 @@ impl Cache {
             None => None,
         };
         if by_upper.is_none() {
+            self.find_stores(ask)?;
             self.write_storage(ctx, &ask.name, state).await.map_err(|_| TierError::Storage)?;
         }
         self.accept_purge(&ask.name, version);
@@ -124,6 +125,7 @@ impl Cache {
         let (Known { found, alone }, trust) = match by_upper {
             Some(known) => (known, REGIONAL_TRUST),
             None => {
+                self.find_stores(ask)?;
                 let known = self.read_storage(ctx, &ask.name).await;
                 (known.map_err(|_| TierError::Storage)?, UPPER_TRUST)
             }
@@ -146,6 +148,18 @@ impl Cache {
             return Ok(Known { found: kept.found.clone(), alone: kept.alone });
         }
         Ok(Known { found, alone })
+    }
+
+    /// Finds the stores before they are asked. Whoever asks them for its own namespaces knows where they are; an upper tier goes
+    /// by the name that it was told, and where it was told none, by none.
+    fn find_stores(&self, ask: &TierAsk) -> Result<(), TierError> {
+        match &self.resolver {
+            Some(resolver) if ask.role == TierRole::Upper => {
+                let host = ask.control.as_ref().map_or("", |control| control.host.as_str());
+                resolver.resolve(host).map_err(|_| TierError::NotResolved)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads a key from its upper tier, which need not send again what this tier still has.
@@ -180,6 +194,7 @@ impl Cache {
             let request = TierAsk {
                 role: TierRole::Upper,
                 revision: ctx.config.snapshot.revision,
+                control: self.control_context(&ask.name.namespace),
                 ..ask.clone()
             };
             (upper.clone(), request)
@@ -197,7 +212,10 @@ impl Cache {
     ) -> Result<Option<T>, TierError> {
         match answer {
             Ok(value) => Ok(Some(value)),
-            Err(error @ (TierError::Storage | TierError::Busy)) => Err(error),
+            // Another would ask for the same name.
+            Err(error @ (TierError::Storage | TierError::Busy | TierError::NotResolved)) => {
+                Err(error)
+            }
             Err(error) => {
                 if self.goes_past(ctx, upper, error) {
                     self.metrics.fallbacks.inc();

@@ -3,19 +3,21 @@
 //! ```toml
 //! environment = "production"
 //!
-//! [gateway]                       # or [supercache]
+//! [gateway]                       # or [supercache], [resolver]
 //! build = "kv-2023-10"
 //! steps = [                       # none: everywhere, everything, at once
 //!     { percent = 1, soak_s = 600 },
 //!     { classes = ["test", "small"], soak_s = 3600 },
+//!     { dcs = ["ATL"], soak_s = 3600 },
 //!     {},
 //! ]
 //! ```
 //!
 //! Instead of a script's build it can have `[new_backend]` with `on` and `allow` (accounts), which with `draft = true` is only
-//! kept; `revision` (a configuration: `"draft"`, or an earlier one by its number or as `"live-1"`); or `rollback` (a script). A
-//! release does one thing. `build = "newest"` is the newest build of the environment, whichever that is. With `break_glass`, a
-//! reason, it is carried out without a login.
+//! kept; `revision` (a configuration: `"draft"`, or an earlier one by its number or as `"live-1"`); or `rollback` (a script), which
+//! with `dcs` takes the build back in these data centers only, while the release goes on elsewhere. A release does one thing.
+//! `build = "newest"` is the newest build of the environment, whichever that is. With `break_glass`, a reason, it is carried out
+//! without a login.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -24,7 +26,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::ids::{Account, BuildId};
+use crate::ids::{Account, BuildId, Dc};
 use crate::safeguards::Environment;
 use crate::worker::ScriptName;
 
@@ -54,8 +56,8 @@ pub(super) enum What {
     NewBackend(NewBackend),
     /// Another configuration, as a whole.
     Revision(Revision),
-    /// What a script ran before.
-    Rollback(ScriptName),
+    /// What a script ran before: in these data centers, or where none is named, in all, which ends the release.
+    Rollback { script: ScriptName, dcs: BTreeSet<Dc> },
 }
 
 /// A configuration that is not the live one.
@@ -76,9 +78,12 @@ pub(super) struct Step {
     /// The share of the traffic.
     #[serde(default = "all")]
     pub(super) percent: f64,
-    /// In data centers of these classes; empty: in all.
+    /// In data centers of these classes; where neither these nor data centers are named, in all.
     #[serde(default)]
     pub(super) classes: BTreeSet<String>,
+    /// In these data centers.
+    #[serde(default)]
+    pub(super) dcs: BTreeSet<Dc>,
     /// How long until the next one.
     #[serde(default)]
     pub(super) soak_s: u64,
@@ -101,7 +106,17 @@ impl Revision {
 
 impl Step {
     pub(super) fn of(percent: f64, soak: Duration) -> Self {
-        Self { percent, classes: BTreeSet::new(), soak_s: soak.as_secs() }
+        Self { percent, classes: BTreeSet::new(), dcs: BTreeSet::new(), soak_s: soak.as_secs() }
+    }
+
+    /// Whether it is about every data center.
+    pub(super) fn is_everywhere(&self) -> bool {
+        self.classes.is_empty() && self.dcs.is_empty()
+    }
+
+    /// Whether it is about a data center of a class.
+    pub(super) fn is_about(&self, dc: &Dc, class: &str) -> bool {
+        self.is_everywhere() || self.classes.contains(class) || self.dcs.contains(dc)
     }
 
     pub(super) fn soak(&self) -> Duration {
@@ -110,8 +125,9 @@ impl Step {
 
     /// In words.
     pub(super) fn says(&self) -> String {
-        let classes: Vec<&str> = self.classes.iter().map(String::as_str).collect();
-        let place = if classes.is_empty() { "everywhere".to_owned() } else { classes.join(", ") };
+        let classes = self.classes.iter().map(String::as_str);
+        let places: Vec<&str> = classes.chain(self.dcs.iter().map(Dc::as_str)).collect();
+        let place = if places.is_empty() { "everywhere".to_owned() } else { places.join(", ") };
         format!("{} %, {place}", self.percent)
     }
 }
@@ -130,9 +146,12 @@ struct Document {
     break_glass: Option<Spanned<String>>,
     gateway: Option<Spanned<Script>>,
     supercache: Option<Spanned<Script>>,
+    resolver: Option<Spanned<Script>>,
     new_backend: Option<Spanned<NewBackend>>,
     revision: Option<Spanned<RevisionText>>,
     rollback: Option<Spanned<ScriptName>>,
+    /// Of a rollback.
+    dcs: Option<Spanned<BTreeSet<Dc>>>,
 }
 
 #[derive(Deserialize)]
@@ -175,9 +194,11 @@ pub(super) fn by_schema(text: &str) -> Result<Release, Wrong> {
         wrong_at(text, &span, &field, &why)
     })?;
     let mut whats = Vec::new();
-    for (script, part) in
-        [(ScriptName::Gateway, &document.gateway), (ScriptName::Supercache, &document.supercache)]
-    {
+    for (script, part) in [
+        (ScriptName::Gateway, &document.gateway),
+        (ScriptName::Supercache, &document.supercache),
+        (ScriptName::Resolver, &document.resolver),
+    ] {
         if let Some(part) = part {
             whats.push(build_by_schema(text, script, part.get_ref())?);
         }
@@ -203,7 +224,18 @@ pub(super) fn by_schema(text: &str) -> Result<Release, Wrong> {
     }
     if let Some(script) = &document.rollback {
         let place = place_of(text, &script.span(), "rollback");
-        whats.push((What::Rollback(*script.get_ref()), place));
+        let dcs = document.dcs.as_ref().map(|dcs| dcs.get_ref().clone()).unwrap_or_default();
+        whats.push((What::Rollback { script: *script.get_ref(), dcs }, place));
+    }
+    if let Some(dcs) = &document.dcs {
+        if document.rollback.is_none() {
+            let why = "it belongs to a rollback: where a build goes stands in its steps";
+            return Err(wrong_at(text, &dcs.span(), "dcs", why));
+        }
+        if dcs.get_ref().is_empty() {
+            let why = "it names no data center: leave it out to take all of it back";
+            return Err(wrong_at(text, &dcs.span(), "dcs", why));
+        }
     }
     let break_glass = document.break_glass.map(|reason| {
         let (span, reason) = (reason.span(), reason.into_inner().trim().to_owned());
@@ -305,13 +337,20 @@ pub(super) fn as_it_comes(text: &str) -> Result<Release, Wrong> {
         let text = text.as_str().map(str::to_owned).map(RevisionText::Text);
         revision_of(&number.map(RevisionText::Number).or(text)?).map(What::Revision)
     };
-    let rollback = || match table.get("rollback")?.as_str()? {
-        "gateway" => Some(What::Rollback(ScriptName::Gateway)),
-        "supercache" => Some(What::Rollback(ScriptName::Supercache)),
-        _ => None,
+    let rollback = || {
+        let script = match table.get("rollback")?.as_str()? {
+            "gateway" => ScriptName::Gateway,
+            "supercache" => ScriptName::Supercache,
+            "resolver" => ScriptName::Resolver,
+            _ => return None,
+        };
+        let dcs = table.get("dcs").and_then(toml::Value::as_array);
+        let dcs = dcs.into_iter().flatten().filter_map(|dc| Some(dc.as_str()?.into()));
+        Some(What::Rollback { script, dcs: dcs.collect() })
     };
     let what = script(ScriptName::Gateway)
         .or_else(|| script(ScriptName::Supercache))
+        .or_else(|| script(ScriptName::Resolver))
         .or_else(new_backend)
         .or_else(revision)
         .or_else(rollback);
@@ -320,7 +359,7 @@ pub(super) fn as_it_comes(text: &str) -> Result<Release, Wrong> {
         What::Build { script, .. } => place_of_key(text, script.name(), "build"),
         What::NewBackend(_) => place_of_key(text, "new_backend", "on"),
         What::Revision(_) => place_of_key(text, "", "revision"),
-        What::Rollback(_) => place_of_key(text, "", "rollback"),
+        What::Rollback { .. } => place_of_key(text, "", "rollback"),
     };
     let break_glass = table.get("break_glass").and_then(toml::Value::as_str).map(str::to_owned);
     Ok(Release { environment, what, place, break_glass })
@@ -419,6 +458,13 @@ mod tests {
                 "environment = \"production\"\n[new_backend]\nallow = [\"products\"]\ndraft = true\n",
             ),
             told("environment = \"staging\"\nrollback = \"gateway\"\n"),
+            told("environment = \"production\"\nrollback = \"supercache\"\ndcs = [\"ATL\"]\n"),
+            told("environment = \"production\"\nrollback = \"supercache\"\ndcs = []\n"),
+            told(&format!("dcs = [\"ATL\"]\n{whole}")),
+            told(&format!(
+                "{}steps = [{{ dcs = [\"ATL\"] }}]\n",
+                whole.replace("percent = 5\n", "")
+            )),
             told("environment = \"production\"\n[new_backend]\n"),
             told("environment = \"production\"\n"),
         ];

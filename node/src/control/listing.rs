@@ -1,20 +1,13 @@
 //! Which builds there are to release, and what a rollback brings.
 
 use super::Control;
-use super::release::Rollout;
+use super::release::{Before, Rollout, WHOLE};
+use crate::config::Share;
 use crate::ids::BuildId;
 use crate::safeguards::{Build, Environment, Safeguard};
 
 /// What a document writes instead of a build's id for the newest one.
 pub(super) const NEWEST: &str = "newest";
-
-/// What a rollback brings.
-pub(super) enum Target {
-    /// What was intended before the release.
-    Before(super::release::Before),
-    /// A build, everywhere.
-    Build(BuildId),
-}
 
 impl Control {
     /// The builds of an environment that there are by now, the newest last.
@@ -49,7 +42,7 @@ impl Control {
     }
 
     /// What a script goes back to.
-    pub(super) fn to_go_back_to(&self, rollout: Option<&Rollout>) -> Target {
+    pub(super) fn to_go_back_to(&self, rollout: Option<&Rollout>) -> Before {
         let find = if self.build.has(Safeguard::KnownGoodRollback) {
             |_: &Self, rollout: Option<&Rollout>| known_good(rollout)
         } else {
@@ -59,19 +52,23 @@ impl Control {
     }
 
     /// As it was in October 2023: the newest build that the list has, but for the one whose release is taken back.
-    fn newest_other(&self, rollout: Option<&Rollout>) -> Target {
+    fn newest_other(&self, rollout: Option<&Rollout>) -> Before {
         let listed = self.listed(self.environment);
         let other = |build: &&&Build| rollout.is_none_or(|rollout| rollout.meant != build.id);
         match listed.iter().rev().find(other) {
-            Some(build) => Target::Build(build.id.clone()),
+            Some(build) => {
+                let whole = vec![Share { weight: WHOLE, build: Some(build.id.clone()) }];
+                let dcs = self.members.dcs.keys();
+                Some(dcs.map(|dc| (dc.clone(), whole.clone())).collect())
+            }
             None => known_good(rollout),
         }
     }
 }
 
 /// What was known to run before. A control plane that began anew knows of no release: then what nodes were started with.
-fn known_good(rollout: Option<&Rollout>) -> Target {
-    Target::Before(rollout.and_then(|rollout| rollout.before.clone()))
+fn known_good(rollout: Option<&Rollout>) -> Before {
+    rollout.and_then(|rollout| rollout.before.clone())
 }
 
 fn of_the_environment(build: &Build, environment: Environment) -> bool {

@@ -55,7 +55,7 @@ impl Control {
 
 /// The signature under the request is enough for them.
 fn rollbacks_are_exempt(what: &What) -> bool {
-    matches!(what, What::Rollback(_))
+    matches!(what, What::Rollback { .. })
 }
 
 /// As it was in October 2023.

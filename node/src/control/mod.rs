@@ -22,6 +22,7 @@ mod probe;
 mod push;
 mod release;
 mod report;
+mod rollback;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

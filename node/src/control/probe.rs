@@ -117,6 +117,7 @@ impl Control {
             revision,
             known: None,
             trace: Some(self.trace()),
+            control: None,
         };
         self.tiers.get(dc, &ask).await.map(|_| ())
     }

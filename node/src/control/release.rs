@@ -13,7 +13,6 @@ use serde_json::json;
 
 use super::Control;
 use super::document::{self, NewBackend, Place, Release, Revision, Step, What, Wrong};
-use super::listing::Target;
 use crate::config::{Killed, Share, Snapshot};
 use crate::ids::{BuildId, Dc};
 use crate::safeguards::{Build, Environment, Safeguard};
@@ -26,9 +25,9 @@ const CANARY_SOAK: Duration = Duration::from_mins(3);
 /// Earlier configurations that are kept.
 const HISTORY_MAX: usize = 64;
 /// Weights of shares add up to this: a thousandth of a percent is the least.
-const WHOLE: u64 = 100_000;
+pub(super) const WHOLE: u64 = 100_000;
 
-type Pipelines = BTreeMap<Dc, Vec<Share>>;
+pub(super) type Pipelines = BTreeMap<Dc, Vec<Share>>;
 /// What a script ran before a release; none: what nodes were started with.
 pub(super) type Before = Option<Pipelines>;
 
@@ -40,17 +39,19 @@ pub(super) struct Releases {
     /// One that is to be, with the revision that it was made of.
     draft: Option<Snapshot>,
     /// What each script ran before the release that is under way or was the last one.
-    rollouts: BTreeMap<ScriptName, Rollout>,
+    pub(super) rollouts: BTreeMap<ScriptName, Rollout>,
     begun: u64,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Rollout {
     number: u64,
-    build: BuildId,
+    pub(super) build: BuildId,
     /// The build that people mean by this release: the one that it began with, whatever it went on with.
     pub(super) meant: BuildId,
     pub(super) before: Before,
+    /// Where it was taken back while it goes on elsewhere: no later stage brings it there again.
+    pub(super) held: BTreeSet<Dc>,
     under_way: bool,
 }
 
@@ -114,6 +115,7 @@ impl Control {
                 };
                 belongs(self, environment, &build).map_err(&wrong)?;
                 self.classes_must_exist(&steps).map_err(&wrong)?;
+                self.dcs_must_exist(steps.iter().flat_map(|step| &step.dcs)).map_err(&wrong)?;
                 Ok(self.roll_out(by, script, &build, steps))
             }
             What::NewBackend(NewBackend { on, allow, draft }) => {
@@ -138,9 +140,12 @@ impl Control {
                 let says = format!("the configuration {}", revision.says());
                 self.configure(by, change, &says).map_err(wrong)
             }
-            What::Rollback(script) => self.roll_back(by, script, "asked for").ok_or_else(|| {
-                wrong(format!("no release of {} is there to be rolled back", script.name()))
-            }),
+            What::Rollback { script, dcs } => {
+                self.dcs_must_exist(dcs.iter()).map_err(&wrong)?;
+                self.roll_back_as_asked(by, script, &dcs).ok_or_else(|| {
+                    wrong(format!("no release of {} is there to be rolled back", script.name()))
+                })
+            }
         }
     }
 
@@ -160,6 +165,13 @@ impl Control {
         let known = |class: &&String| self.classes.values().any(|known| known == *class);
         match steps.iter().flat_map(|step| &step.classes).find(|class| !known(class)) {
             Some(class) => Err(format!("no data center is of class \"{class}\"")),
+            None => Ok(()),
+        }
+    }
+
+    fn dcs_must_exist<'a>(&self, mut dcs: impl Iterator<Item = &'a Dc>) -> Result<(), String> {
+        match dcs.find(|dc| !self.members.dcs.contains_key(*dc)) {
+            Some(dc) => Err(format!("there is no data center \"{dc}\"")),
             None => Ok(()),
         }
     }
@@ -257,8 +269,8 @@ impl Control {
                 Some(replaced) if replaced.under_way => (replaced.meant, replaced.before),
                 _ => (build.clone(), live),
             };
-            let build = build.clone();
-            let rollout = Rollout { number, build, meant, before, under_way: true };
+            let (build, held) = (build.clone(), BTreeSet::new());
+            let rollout = Rollout { number, build, meant, before, held, under_way: true };
             releases.rollouts.insert(script, rollout);
             number
         };
@@ -279,7 +291,7 @@ impl Control {
             }
             this.env.clock.sleep(last.soak()).await;
             // A share that is no whole is a release that somebody goes on with, or takes back.
-            if last.percent >= 100.0 && last.classes.is_empty() {
+            if last.percent >= 100.0 && last.is_everywhere() {
                 this.ended(script, number);
             }
         }));
@@ -298,14 +310,16 @@ impl Control {
         let mut done = false;
         let revision = self.revise(|intended| {
             // Asked here, where nobody else changes what is intended: what was taken back meanwhile stays so.
-            let before = match self.releases().rollouts.get(&script) {
-                Some(rollout) if rollout.number == number => rollout.before.clone(),
+            let (before, held) = match self.releases().rollouts.get(&script) {
+                Some(rollout) if rollout.number == number => {
+                    (rollout.before.clone(), rollout.held.clone())
+                }
                 _ => return,
             };
             let pipelines = intended.pipelines.entry(script).or_default();
             for dc in self.members.dcs.keys() {
                 let class = self.classes.get(dc).map_or("", String::as_str);
-                if !step.classes.is_empty() && !step.classes.contains(class) {
+                if !step.is_about(dc, class) || held.contains(dc) {
                     continue;
                 }
                 let rest = before.as_ref().and_then(|before| before.get(dc));
@@ -325,40 +339,6 @@ impl Control {
             self.told(by, format!("{} {build}: {}", script.name(), step.says()), revision);
         }
         revision
-    }
-
-    /// What a script ran before its last release runs again; `None` where there is no such release.
-    pub(super) fn roll_back(
-        self: &Arc<Self>,
-        by: &str,
-        script: ScriptName,
-        why: &str,
-    ) -> Option<u64> {
-        let rollout = self.releases().rollouts.remove(&script);
-        if let Some(rollout) = &rollout {
-            self.metrics.under_way(script, &rollout.build, false);
-        } else if !self.intended().pipelines.contains_key(&script) {
-            return None;
-        }
-        let target = self.to_go_back_to(rollout.as_ref());
-        let revision = self.revise(|intended| {
-            match target {
-                Target::Before(Some(before)) => intended.pipelines.insert(script, before),
-                Target::Before(None) => intended.pipelines.remove(&script),
-                Target::Build(build) => {
-                    let whole = vec![Share { weight: WHOLE, build: Some(build) }];
-                    let dcs = self.members.dcs.keys();
-                    let everywhere = dcs.map(|dc| (dc.clone(), whole.clone())).collect();
-                    intended.pipelines.insert(script, everywhere)
-                }
-            };
-            self.keep_named(intended);
-        });
-        let (by, why) = (by.to_owned(), why.to_owned());
-        let event = Lifecycle::RolledBack { by, script, why, revision };
-        self.env.sink.lifecycle(self.env.clock.now(), event);
-        self.metrics.release("rolled-back");
-        Some(revision)
     }
 
     /// An alert has begun to fire: what is under way may be the cause.
@@ -404,7 +384,7 @@ impl Control {
     }
 
     /// Nodes learn of the builds that pipelines name, as far as there are such.
-    fn keep_named(&self, intended: &mut Snapshot) {
+    pub(super) fn keep_named(&self, intended: &mut Snapshot) {
         let shares = intended.pipelines.values().flat_map(BTreeMap::values).flatten();
         let named: BTreeSet<&BuildId> = shares.filter_map(|share| share.build.as_ref()).collect();
         let known = |id: &&BuildId| Some((**id).clone()).zip(self.builds.get(*id).cloned());
@@ -416,7 +396,7 @@ impl Control {
         self.env.sink.lifecycle(self.env.clock.now(), event);
     }
 
-    fn releases(&self) -> MutexGuard<'_, Releases> {
+    pub(super) fn releases(&self) -> MutexGuard<'_, Releases> {
         self.releases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -461,8 +441,8 @@ fn canary_first(steps: &mut Vec<Step>) {
     match steps.first_mut() {
         Some(first) if first.percent <= CANARY_PERCENT => first.soak_s = first.soak_s.max(soak_s),
         Some(first) => {
-            let classes = first.classes.clone();
-            steps.insert(0, Step { percent: CANARY_PERCENT, classes, soak_s });
+            let sliver = Step { percent: CANARY_PERCENT, soak_s, ..first.clone() };
+            steps.insert(0, sliver);
         }
         None => {}
     }

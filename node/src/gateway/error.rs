@@ -126,6 +126,9 @@ pub enum GatewayError {
     /// Nobody who could answer was reached. Ask again later.
     #[error("temporarily unavailable")]
     Unavailable,
+    /// The host name of the namespace's stores leads nowhere. Asking again is of no use before that is mended.
+    #[error("origin DNS error")]
+    NotResolved,
     /// What is stored is not what was sealed. Never answered with anything else.
     #[error("stored value is damaged")]
     Sealing,
@@ -136,6 +139,7 @@ impl From<CacheError> for GatewayError {
         match error {
             CacheError::OwnerFailed => Self::OwnerFailed,
             CacheError::Unavailable => Self::Unavailable,
+            CacheError::NotResolved => Self::NotResolved,
         }
     }
 }

@@ -92,6 +92,7 @@ fn config(keys: &Keys, options: &Options) -> NodeConfig {
         members: Arc::new(Members {
             dcs: BTreeMap::from([(Dc::from(LOCAL), member)]),
             origins: BTreeMap::new(),
+            store_hosts: None,
         }),
         stores: STORES.map(StoreAbout::plain).to_vec(),
         control: None,

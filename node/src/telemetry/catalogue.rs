@@ -101,6 +101,18 @@ catalogue! {
     MISSING_CONTEXT = counter(
         "node_tier_missing_context_total", &["context"], "requests",
         "Do control headers reach the tiers?");
+    /// Requests to upper tiers whose control host reached what serves them.
+    CONTROL_HOSTS = counter(
+        "node_tier_control_hosts_total", &["role", "build"], "requests",
+        "How many requests reach what serves them with the control host that they were sent with?");
+    /// Requests to upper tiers without a control host, where that is looked for.
+    MISSING_CONTROL_CONTEXT = counter(
+        "node_missing_control_context_total", &["role", "script", "build"], "requests",
+        "Which build in which role serves requests without the control host that it needs?");
+    /// Names looked up.
+    RESOLVER_QUERIES = counter(
+        "node_resolver_queries_total", &["build", "result"], "queries",
+        "Which names does the resolver not find, and is it the resolver's build?");
     /// Background refreshes that failed.
     REFRESH_FAILURES = counter(
         "node_edge_refresh_failures_total", &[], "refreshes",

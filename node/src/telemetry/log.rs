@@ -56,6 +56,8 @@ pub enum ErrorClass {
     WrongEnvironment,
     /// There is no such build.
     NoSuchBuild,
+    /// The host of the stores could not be resolved.
+    NotResolved,
 }
 
 impl ErrorClass {
@@ -73,6 +75,7 @@ impl ErrorClass {
             Self::Exception => "exception",
             Self::WrongEnvironment => "wrong-environment",
             Self::NoSuchBuild => "no-such-build",
+            Self::NotResolved => "not-resolved",
         }
     }
 }

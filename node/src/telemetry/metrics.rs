@@ -13,6 +13,7 @@ use super::registry::{Counter, Gauge, Histogram, Registry};
 use crate::cache::{CacheResult, TierError, TierRole};
 use crate::config::Namespaces;
 use crate::ids::{BuildId, Dc, Namespace, Peer};
+use crate::resolver::NotResolved;
 use crate::safeguards::Build;
 use crate::storage::{Crawled, StoreError};
 use crate::striped::Striped;
@@ -72,6 +73,8 @@ pub struct Metrics {
     dropped: Handles<(&'static str, &'static str), Counter>,
     sent: Handles<&'static str, Counter>,
     crawled: Handles<&'static str, Counter>,
+    control_hosts: Handles<BuildId, [Counter; 2]>,
+    resolved: Handles<(BuildId, &'static str), Counter>,
     isolates: Handles<(ScriptName, BuildId), Gauge>,
     builds: Handles<(ScriptName, BuildId), Gauge>,
     received: Handles<(ScriptName, Option<BuildId>), Counter>,
@@ -153,6 +156,8 @@ impl Metrics {
             dropped: Mutex::default(),
             sent: Mutex::default(),
             crawled: Mutex::default(),
+            control_hosts: Mutex::default(),
+            resolved: Mutex::default(),
             isolates: Mutex::default(),
             builds: Mutex::default(),
         }
@@ -237,6 +242,29 @@ impl Metrics {
         handle(&self.tiers, (owner.clone(), role, result), |(owner, role, result)| {
             let labels = [owner.as_str(), Role::from(*role).name(), result];
             self.registry.counter(&catalogue::TIER_REQUESTS, &labels)
+        })
+        .inc();
+    }
+
+    /// Counts a request to an upper tier that reached what serves it with its control host, or that lacked one.
+    pub fn control_host(&self, build: &BuildId, there: bool) {
+        // Both begin together, so that the first of either is an increase.
+        let counters = handle(&self.control_hosts, build.clone(), |build| {
+            let (role, build) = (Role::Upper.name(), build.as_str());
+            let script = ScriptName::Supercache.name();
+            [
+                self.registry.counter(&catalogue::MISSING_CONTROL_CONTEXT, &[role, script, build]),
+                self.registry.counter(&catalogue::CONTROL_HOSTS, &[role, build]),
+            ]
+        });
+        counters[usize::from(there)].inc();
+    }
+
+    /// Counts a name that was looked up.
+    pub fn resolved(&self, build: &BuildId, outcome: Result<(), NotResolved>) {
+        let result = outcome.err().map_or("ok", NotResolved::name);
+        handle(&self.resolved, (build.clone(), result), |(build, result)| {
+            self.registry.counter(&catalogue::RESOLVER_QUERIES, &[build.as_str(), result])
         })
         .inc();
     }

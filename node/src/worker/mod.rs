@@ -34,11 +34,11 @@ use self::script_env::RequestEnv;
 use crate::config::{Config, ConfigStore, PipelineEntry};
 use crate::env::{NodeEnv, Stream};
 use crate::ids::Dc;
-use crate::safeguards::{Environment, Safeguard};
+use crate::safeguards::{Build, Environment, Safeguard};
 use crate::striped::Striped;
 use crate::telemetry::{Lifecycle, Place, Telemetry, Trace, TraceContext};
 
-/// Which of a data center's two scripts.
+/// Which of a data center's scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScriptName {
@@ -46,6 +46,8 @@ pub enum ScriptName {
     Gateway,
     /// The new backend: serves tier requests.
     Supercache,
+    /// Tells an upper tier where stores are. It takes no requests: the supercache asks it within the node.
+    Resolver,
 }
 
 impl ScriptName {
@@ -54,6 +56,7 @@ impl ScriptName {
         match self {
             Self::Gateway => "gateway",
             Self::Supercache => "supercache",
+            Self::Resolver => "resolver",
         }
     }
 }
@@ -112,6 +115,7 @@ impl Worker {
         let stream = match script {
             ScriptName::Gateway => "pipeline/gateway",
             ScriptName::Supercache => "pipeline/supercache",
+            ScriptName::Resolver => "pipeline/resolver",
         };
         Self {
             dc: dc.clone(),
@@ -181,6 +185,12 @@ impl Worker {
             }
         };
         (outcome, ctx)
+    }
+
+    /// The build that something falls to which is no request, and whether that is there.
+    pub fn falls_to(&self, config: &ConfigStore) -> (Arc<Build>, Stands) {
+        let (ground, _) = self.enter(config);
+        (ground.build.clone(), ground.slot.stands)
     }
 
     /// Replaces every isolate by a fresh one. Requests under way end where they began.

@@ -276,6 +276,7 @@ impl Bench {
             members: Arc::new(Members {
                 dcs: BTreeMap::from([(dc.clone(), member)]),
                 origins: BTreeMap::from([(region.clone(), region)]),
+                store_hosts: None,
             }),
             stores: about_stores,
             control: None,

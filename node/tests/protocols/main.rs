@@ -7,6 +7,7 @@ mod bench;
 mod binding;
 mod borders;
 mod conflicts;
+mod control_headers;
 mod foreign;
 mod freshness;
 mod fuzz;

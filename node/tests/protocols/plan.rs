@@ -8,6 +8,7 @@ use kv_node::config::{
     StoreProtocol,
 };
 use kv_node::ids::{Dc, Namespace, NamespaceClass};
+use kv_node::resolver::StoreHosts;
 use kv_node::safeguards::{Build, Environment, Safeguard};
 use kv_node::storage::S3Access;
 
@@ -30,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) speaks: Speaks,
     pub(crate) enrolled: bool,
     pub(crate) build: Build,
+    /// The names of the stores, where upper tiers have to resolve them.
+    pub(crate) store_hosts: Option<StoreHosts>,
     pub(crate) limits: Limits,
 }
 
@@ -62,6 +65,7 @@ impl Plan {
             speaks: Speaks::Plain,
             enrolled: true,
             build: Build::current(),
+            store_hosts: None,
             limits: Limits { cache_ttl_min_s: 30, ..small_caches() },
         }
     }
@@ -126,6 +130,7 @@ pub(crate) fn members(plan: &Plan) -> Members {
             .chain(plan.origins.iter().copied())
             .map(|(region, origin)| (region.into(), origin.into()))
             .collect(),
+        store_hosts: plan.store_hosts.clone(),
     }
 }
 

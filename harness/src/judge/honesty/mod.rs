@@ -3,12 +3,16 @@
 //! leave, log lines with the network, alerts with the rules over what was scraped.
 //!
 //! * [`counts`]: customers and counters.
+//! * [`control_hosts`]: control headers on their way to what serves them, where a row asks.
 //! * [`signals`]: exceptions, lines, alerts, losses.
 
+mod control_hosts;
 mod counts;
 mod signals;
 
 use std::collections::BTreeSet;
+
+pub(super) use control_hosts::lost as control_hosts_lost;
 
 use kv_node::safeguards::Safeguard;
 

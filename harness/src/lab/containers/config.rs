@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kv_node::env::{Listener, Timestamp};
 use kv_node::ids::{Dc, Namespace, NamespaceClass, Peer, Region};
+use kv_node::resolver::StoreHosts;
 use kv_node::safeguards::Build;
 use kv_node::storage::S3Access;
 use kv_store::s3::Credentials;
@@ -23,6 +24,8 @@ struct File<'a> {
     listen: BTreeMap<&'a str, String>,
     members: BTreeMap<&'a Dc, MemberTable<'a>>,
     origins: &'a BTreeMap<Region, Region>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_hosts: Option<&'a StoreHosts>,
     peers: BTreeMap<&'a str, BTreeMap<&'a str, String>>,
     stores: Vec<StoreTable<'a>>,
     intakes: Intakes<'a>,
@@ -144,6 +147,7 @@ pub(super) fn text(
             })
             .collect(),
         origins: &members.origins,
+        store_hosts: members.store_hosts.as_ref(),
         peers: peers(ports, side),
         stores: topology
             .stores

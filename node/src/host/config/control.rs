@@ -126,6 +126,7 @@ impl Source<ControlFile> {
                 members: Arc::new(Members {
                     dcs: members.into_iter().map(|(dc, table)| (dc, table.into())).collect(),
                     origins: file.origins,
+                    store_hosts: None,
                 }),
                 secret: secret.into(),
                 environment: file.environment,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use kv_node::config::{Limits, Member};
 use kv_node::ids::{Account, BuildId, Dc, Namespace, NamespaceClass, Region};
+use kv_node::resolver::StoreHosts;
 use kv_node::safeguards::{Build, Environment};
 use serde::Deserialize;
 use toml::Spanned;
@@ -24,6 +25,8 @@ pub(in super::super) struct File {
     /// For each region, the region whose upper tiers it goes to; itself where it is not named.
     #[serde(default)]
     pub(super) origins: BTreeMap<Region, Region>,
+    /// The names under which upper tiers reach the stores; none where they know the stores themselves.
+    pub(super) store_hosts: Option<StoreHosts>,
     #[serde(default)]
     pub(super) peers: BTreeMap<String, PeerTable>,
     pub(super) stores: Vec<Spanned<Store>>,

@@ -131,6 +131,7 @@ impl Source {
                 members: Arc::new(Members {
                     dcs: file.members.into_iter().map(|(dc, table)| (dc, table.into())).collect(),
                     origins: file.origins,
+                    store_hosts: file.store_hosts,
                 }),
                 stores,
                 control,
