@@ -95,7 +95,7 @@ Feature: Cleared control headers
       And it is 18:40
       Then R5-1, R5-2, R5-3 and R5-4 hold
       And R5-5, R5-6, R5-7, R5-8 and R5-9 hold
-      And R5-14a and R5-15 hold
+      And R5-12a, R5-14a and R5-15 hold
 
   Rule: had they done otherwise
     Background:
