@@ -15,6 +15,7 @@ mod query;
 mod releases;
 mod safety;
 mod signals;
+mod status;
 mod unanswered;
 
 use serde::{Deserialize, Serialize};

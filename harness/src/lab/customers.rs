@@ -11,9 +11,9 @@ use kv_node::env::{Chance, Listener, Network, Stream};
 use kv_node::ids::{Account, Dc, Name, Peer, Region};
 
 use super::doors::{LabClock, Recorder, Seeds, TaskSet};
+use super::stage::Stage;
 use super::truth::{Operation, Sent, Truth};
 use super::wire::{Bursts, clients_of};
-use super::world::Stage;
 use crate::recording::{CacheStatus, FIRST_VALUE, NO_VALUE, Outcome};
 use crate::spec::time::{self, IncidentTime};
 use crate::spec::topology::{NamespaceAbout, Topology};

@@ -1,6 +1,6 @@
 //! Labs: where a specification becomes a recording.
 //!
-//! * [`world`]: what all labs have in common, and what a lab must bring; [`sim`]: the simulated lab; [`containers`]: that of
+//! * [`world`]: what all labs have in common, and what a lab must bring; [`stage`]: its members in this process; [`sim`]: the simulated lab; [`containers`]: that of
 //!   containers.
 //! * [`wire`]: links between all members, and faults; [`customers`] and [`visitors`] of products: traffic, and [`truth`], what it saw; [`noise`]: background
 //!   errors; [`doors`]: clock, chance, tasks and telemetry of whatever runs in this process.
@@ -20,6 +20,7 @@ pub mod intake;
 pub mod monitor;
 mod noise;
 pub mod sim;
+mod stage;
 pub mod traffic;
 mod truth;
 mod visitors;

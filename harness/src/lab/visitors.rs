@@ -11,9 +11,9 @@ use kv_node::env::{Chance, Listener, Network, Stream};
 use kv_node::ids::Peer;
 
 use super::doors::{LabClock, TaskSet};
+use super::stage::Stage;
 use super::truth::Truth;
 use super::wire::clients_of;
-use super::world::Stage;
 use crate::recording::Outcome;
 
 /// What users ask for, by weight, and of how many subjects. Visits of waiting rooms come on top.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::links::{Ports, Side};
 use super::{ADMIN_PORT, REST_PORT, TIER_PORT};
 use crate::lab::intake;
-use crate::lab::world::{SEALING_KEYS, SECRET, Stage};
+use crate::lab::stage::{SEALING_KEYS, SECRET, Stage};
 use crate::spec::builds::Pipelines;
 
 #[derive(Serialize)]

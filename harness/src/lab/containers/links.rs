@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::super::LabError;
 use super::super::doors::TaskSet;
-use super::super::world::Stage;
+use super::super::stage::Stage;
 
 /// A request's body is no longer than this: a value of 25 MiB and what goes with it.
 const BODY_BYTES_MAX: usize = 32 << 20;

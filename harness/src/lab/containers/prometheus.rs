@@ -15,7 +15,7 @@ use super::remote::Remote;
 use super::{ADMIN_PORT, LabError};
 use crate::alerts::{self, INTERVAL_MS, RuleText, SCRAPE_TIMEOUT_MS};
 use crate::lab::monitor;
-use crate::lab::world::Stage;
+use crate::lab::stage::Stage;
 use crate::recording::Journal;
 use crate::spec::time::IncidentTime;
 

@@ -29,7 +29,7 @@ use super::remote::{PastTheWire, Remote};
 use super::wall;
 use crate::lab::LabError;
 use crate::lab::data::{self, Copies};
-use crate::lab::world::{SEALING_KEYS, Stage};
+use crate::lab::stage::{SEALING_KEYS, Stage};
 use crate::recording::{CopyRow, OperationRow};
 use crate::spec::StoresSpeak;
 

@@ -17,8 +17,9 @@ use tokio::runtime::Runtime;
 
 use super::data::{self, Copies};
 use super::doors::LabClock;
+use super::stage::{SEALING_KEYS, SECRET, Stage};
 use super::wire::Service;
-use super::world::{Hosts, LabOn, SEALING_KEYS, SECRET, Stage};
+use super::world::{Hosts, LabOn};
 use super::{Lab, LabError};
 use crate::recording::{CopyRow, Journal, OperationRow};
 use crate::spec::time::IncidentTime;
