@@ -1,14 +1,15 @@
 //! The builder of one spec. Steps tell it facts; it knows when a fact contradicts another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cucumber::gherkin::{Step, StepType};
-use kv_node::ids::{BuildId, Dc, Namespace, Peer};
+use kv_node::ids::{Dc, Namespace, Peer};
 use kv_node::safeguards::{Build, Safeguard};
 
 use super::catalog::Catalog;
+use crate::spec::builds::without;
 use crate::spec::expectation::Expectation;
 use crate::spec::problem::Problem;
 use crate::spec::time::{self, IncidentTime};
@@ -176,11 +177,11 @@ impl World {
     }
 
     pub(super) fn build_without(&mut self, safeguards: &[String]) {
-        let mut build = Build::current();
+        let mut out = BTreeSet::new();
         for name in safeguards {
             match Safeguard::from_name(name) {
                 Some(safeguard) => {
-                    build.lacks.insert(safeguard);
+                    out.insert(safeguard);
                 }
                 None => {
                     let problem = self
@@ -190,9 +191,7 @@ impl World {
                 }
             }
         }
-        let lacks: Vec<&str> = build.lacks.iter().map(|lack| lack.name()).collect();
-        build.id = BuildId::from(format!("current-without-{}", lacks.join("-")));
-        self.build = Some(build);
+        self.build = Some(without(&Build::current(), &out));
     }
 
     pub(super) fn build_in(&mut self, dcs: &[String], name: &str) {
@@ -329,6 +328,49 @@ impl World {
         }
     }
 
+    // Another history.
+
+    /// Goes back to a moment: whatever people did from then on is undone, and what is said from now on was said elsewhere.
+    pub(super) fn go_back(&mut self, text: &str, said_in: &str) -> Option<IncidentTime> {
+        said_in.clone_into(&mut self.file);
+        self.line = 0;
+        let (from, end) = (self.start?, self.now?);
+        let at = self.resolve(text, from)?;
+        if at < from || at >= end {
+            let span = format!("{} to {}", time::format(from), time::format(end));
+            let problem = self.problem(format!("{} is no moment of it", time::format(at)));
+            self.report(problem.hint(format!("it goes from {span}")));
+            return None;
+        }
+        self.timeline.retain(|(planned, _)| planned.at < at || planned.action.is_of_the_world());
+        self.now = Some(at);
+        Some(at)
+    }
+
+    /// Everything that is wrong.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// Turns to what was said elsewhere.
+    pub(super) fn said_in(&mut self, place: &str) {
+        place.clone_into(&mut self.file);
+    }
+
+    /// Ends the scenario at a moment, whatever the world would have done later.
+    pub(super) fn end_at(&mut self, end: IncidentTime) {
+        if self.now.is_some_and(|now| now > end) {
+            let problem = self.problem(format!(
+                "it is {} by then; the history ends at {}",
+                time::format(self.now.unwrap_or_default()),
+                time::format(end)
+            ));
+            self.report(problem.hint("let it end later: --until"));
+        }
+        self.timeline.retain(|(planned, _)| planned.at < end || !planned.action.is_of_the_world());
+        self.now = Some(end);
+    }
+
     // The end.
 
     /// The spec and its expectations, or everything that is wrong.
@@ -443,7 +485,7 @@ impl World {
     }
 
     /// The moment that a clock time means: the first such time from `from` on, or on the day after the start.
-    fn resolve(&mut self, text: &str, from: IncidentTime) -> Option<IncidentTime> {
+    pub(super) fn resolve(&mut self, text: &str, from: IncidentTime) -> Option<IncidentTime> {
         let start = self.start?;
         let day = |moment: IncidentTime| time::format(time::midnight(moment))[..10].to_owned();
         let a_day = Duration::from_hours(24);
