@@ -44,7 +44,7 @@ pub struct Cell {
     pub taken_away: usize,
     /// What the study found.
     pub role: Option<Role>,
-    /// Minutes and failed requests saved where it is the only one.
+    /// Minutes and failed requests that it alone would have saved, where it guards the incident.
     pub saved: Option<[i64; 2]>,
 }
 
@@ -96,6 +96,8 @@ fn cell(
             .filter(lacks)
             .count(),
         role: study.and_then(|study| study.roles.get(&safeguard).cloned()),
-        saved: study.and_then(|study| study.saved.as_ref()?.by(safeguard)),
+        saved: study
+            .filter(|study| study.is_guarded_by(safeguard))
+            .and_then(|study| study.saves(safeguard)),
     }
 }

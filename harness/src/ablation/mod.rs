@@ -128,6 +128,31 @@ impl Saved {
     }
 }
 
+impl Study {
+    /// The safeguards without which rows fall, or which alone would have saved something.
+    pub fn guards(&self) -> impl Iterator<Item = Safeguard> {
+        let guards = |safeguard: &Safeguard| self.is_guarded_by(*safeguard);
+        self.roles.keys().copied().filter(guards)
+    }
+
+    /// Whether rows fall without a safeguard, or it alone would have saved a hundredth of what the incident cost.
+    pub fn is_guarded_by(&self, safeguard: Safeguard) -> bool {
+        let guards = self.roles.get(&safeguard).is_some_and(Role::guards);
+        let much = |saved: i64, of: u64| saved > 0 && saved.unsigned_abs() * 100 >= of;
+        guards
+            || self.saved.as_ref().is_some_and(|history| {
+                history.by(safeguard).is_some_and(|[minutes, failed]| {
+                    much(minutes, history.bare.minutes) || much(failed, history.bare.failed)
+                })
+            })
+    }
+
+    /// Minutes and failed requests that a safeguard alone would have saved; none where that is not known.
+    pub fn saves(&self, safeguard: Safeguard) -> Option<[i64; 2]> {
+        self.saved.as_ref()?.by(safeguard)
+    }
+}
+
 impl Ablation {
     /// Everything that should not be so, in words.
     pub fn findings(&self) -> Vec<String> {
@@ -156,12 +181,11 @@ impl Ablation {
                     Role::SoleGuard { .. } | Role::Redundant { .. } => {}
                 }
             }
-            let guards = study.roles.iter().filter(|(_, role)| role.guards());
-            let levels: BTreeSet<Level> = guards.map(|(safeguard, _)| safeguard.level()).collect();
+            let levels: BTreeSet<Level> = study.guards().map(Safeguard::level).collect();
             match levels.first() {
                 None => findings.push(format!("{id}: no safeguard guards it")),
                 Some(Level::PersonalProtectiveEquipment) => {
-                    findings.push(format!("{id}: nothing guards it but that people are careful"))
+                    findings.push(format!("{id}: nothing guards it but that people are careful"));
                 }
                 Some(_) => {}
             }

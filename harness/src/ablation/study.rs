@@ -359,3 +359,6 @@ fn first_cases(cases: &[Case]) -> impl Iterator<Item = (usize, &Case)> {
         mine.map(|other| other.lacks.len()).min() == Some(case.lacks.len())
     })
 }
+
+#[cfg(test)]
+mod tests;

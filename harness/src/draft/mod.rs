@@ -178,13 +178,19 @@ checks = [{{ of = {{ {measure} }}, {bound}, basis = \"assumed\" }}]
 
     fn feature(&self) -> String {
         let Self { id, title, like, .. } = self;
-        let mut text = format!("@incident:{id}\nFeature: {title}\n\n  Rule: as it happened\n");
-        text.push_str(&format!("    Scenario: {}\n", like.claim().0));
-        for step in like.steps().lines() {
-            text.push_str(&format!("      {step}\n"));
-        }
-        text.push_str(&format!("      Then {} holds\n", self.row()));
-        text
+        let steps: Vec<String> =
+            like.steps().lines().map(|step| format!("      {step}\n")).collect();
+        let (says, row) = (like.claim().0, self.row());
+        format!(
+            "@incident:{id}
+Feature: {title}
+
+  Rule: as it happened
+    Scenario: {says}
+{}      Then {row} holds
+",
+            steps.concat()
+        )
     }
 }
 

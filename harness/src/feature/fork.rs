@@ -92,6 +92,50 @@ pub fn fork(
     Ok(Forked { at, original, other })
 }
 
+/// A world that goes back and does something else.
+impl World {
+    /// Goes back to a moment: whatever people did from then on is undone, and what is said from now on was said elsewhere.
+    fn go_back(&mut self, text: &str, said_in: &str) -> Option<IncidentTime> {
+        said_in.clone_into(&mut self.file);
+        self.line = 0;
+        let (from, end) = (self.start?, self.now?);
+        let at = self.resolve(text, from)?;
+        if at < from || at >= end {
+            let span = format!("{} to {}", time::format(from), time::format(end));
+            let problem = self.problem(format!("{} is no moment of it", time::format(at)));
+            self.report(problem.hint(format!("it goes from {span}")));
+            return None;
+        }
+        self.timeline.retain(|(planned, _)| planned.at < at || planned.action.is_of_the_world());
+        self.now = Some(at);
+        Some(at)
+    }
+
+    /// Everything that is wrong.
+    fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// Turns to what was said elsewhere.
+    fn said_in(&mut self, place: &str) {
+        place.clone_into(&mut self.file);
+    }
+
+    /// Ends the scenario at a moment, whatever the world would have done later.
+    fn end_at(&mut self, end: IncidentTime) {
+        if self.now.is_some_and(|now| now > end) {
+            let problem = self.problem(format!(
+                "it is {} by then; the history ends at {}",
+                time::format(self.now.unwrap_or_default()),
+                time::format(end)
+            ));
+            self.report(problem.hint("let it end later: --until"));
+        }
+        self.timeline.retain(|(planned, _)| planned.at < end || !planned.action.is_of_the_world());
+        self.now = Some(end);
+    }
+}
+
 /// A sentence as a step after When. Its line is its place among the sentences.
 fn sentence_step(nth: usize, sentence: &str) -> Result<Step, Problem> {
     let wrong = |message: String| {

@@ -26,7 +26,7 @@ const SLICE_MAX: Duration = Duration::from_hours(1);
 pub(super) struct World {
     pub(super) catalog: Arc<Catalog>,
     incident: Option<String>,
-    file: String,
+    pub(super) file: String,
     pub(super) line: usize,
     pub(super) text: String,
     block: Option<StepType>,
@@ -35,13 +35,13 @@ pub(super) struct World {
     build: Option<Build>,
     builds: BTreeMap<Dc, Build>,
     speed: Option<u32>,
-    start: Option<IncidentTime>,
+    pub(super) start: Option<IncidentTime>,
     pub(super) now: Option<IncidentTime>,
     pub(super) block_from: Option<IncidentTime>,
     pub(super) timeline: Vec<(Planned, usize)>,
     pub(super) expectations: Vec<Expectation>,
     looks_until: Vec<(String, IncidentTime, usize)>,
-    problems: Vec<Problem>,
+    pub(super) problems: Vec<Problem>,
 }
 
 impl World {
@@ -326,49 +326,6 @@ impl World {
             self.looks_until.push((id.clone(), row.needs_until, self.line));
             self.expectations.push(row.expectation(id, self.line));
         }
-    }
-
-    // Another history.
-
-    /// Goes back to a moment: whatever people did from then on is undone, and what is said from now on was said elsewhere.
-    pub(super) fn go_back(&mut self, text: &str, said_in: &str) -> Option<IncidentTime> {
-        said_in.clone_into(&mut self.file);
-        self.line = 0;
-        let (from, end) = (self.start?, self.now?);
-        let at = self.resolve(text, from)?;
-        if at < from || at >= end {
-            let span = format!("{} to {}", time::format(from), time::format(end));
-            let problem = self.problem(format!("{} is no moment of it", time::format(at)));
-            self.report(problem.hint(format!("it goes from {span}")));
-            return None;
-        }
-        self.timeline.retain(|(planned, _)| planned.at < at || planned.action.is_of_the_world());
-        self.now = Some(at);
-        Some(at)
-    }
-
-    /// Everything that is wrong.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
-        self.problems
-    }
-
-    /// Turns to what was said elsewhere.
-    pub(super) fn said_in(&mut self, place: &str) {
-        place.clone_into(&mut self.file);
-    }
-
-    /// Ends the scenario at a moment, whatever the world would have done later.
-    pub(super) fn end_at(&mut self, end: IncidentTime) {
-        if self.now.is_some_and(|now| now > end) {
-            let problem = self.problem(format!(
-                "it is {} by then; the history ends at {}",
-                time::format(self.now.unwrap_or_default()),
-                time::format(end)
-            ));
-            self.report(problem.hint("let it end later: --until"));
-        }
-        self.timeline.retain(|(planned, _)| planned.at < end || !planned.action.is_of_the_world());
-        self.now = Some(end);
     }
 
     // The end.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use kv_node::safeguards::Safeguard;
+
 use super::text::columns;
 use crate::ablation::matrix::{Cell, Line, Matrix};
 use crate::ablation::{Ablation, Role, Study};
@@ -40,24 +42,19 @@ fn table(matrix: &Matrix, cell: fn(&Cell) -> String) -> Vec<Vec<String>> {
     std::iter::once(heads).chain(matrix.lines.iter().map(line)).collect()
 }
 
-/// One word, for a narrow column.
+/// One word and two numbers, for a narrow column.
 fn mark(cell: &Cell) -> String {
-    let word = word(cell);
     match cell.saved {
-        Some([minutes, failed]) if cell.role.as_ref().is_some_and(Role::guards) => {
-            format!("{word} {minutes}/{failed}")
-        }
-        _ => word.to_owned(),
+        Some([minutes, failed]) => format!("{} {minutes}/{failed}", word(cell)),
+        None => word(cell).to_owned(),
     }
 }
 
+/// The same for a page.
 fn told(cell: &Cell) -> String {
-    let word = word(cell);
     match cell.saved {
-        Some([minutes, failed]) if cell.role.as_ref().is_some_and(Role::guards) => {
-            format!("{word}, {minutes} min, {failed}")
-        }
-        _ => word.to_owned(),
+        Some([minutes, failed]) => format!("{}, {minutes} min, {failed}", word(cell)),
+        None => word(cell).to_owned(),
     }
 }
 
@@ -66,10 +63,10 @@ fn word(cell: &Cell) -> &'static str {
         Some(Role::SoleGuard { .. }) => "sole",
         Some(Role::Redundant { .. }) => "redundant",
         Some(Role::NoPart | Role::NeverAsked) if cell.answers => "IDLE",
-        Some(Role::NoPart | Role::NeverAsked) => "",
+        Some(Role::NoPart | Role::NeverAsked) if cell.saved.is_some() => "saves",
         None if cell.answers => "answers",
         None if cell.lacked => "lacked",
-        None => "",
+        Some(Role::NoPart | Role::NeverAsked) | None => "",
     }
 }
 
@@ -82,7 +79,7 @@ fn legend(matrix: &Matrix) -> String {
     out.push('\n');
     out.push_str(if matrix.findings.is_some() {
         "   sole: without it alone a hardened row falls. redundant: without it and others one does, that holds without the others.\n   \
-         IDLE: neither, in the incident that it answers. Behind it what it saves alone: minutes/failed requests.\n"
+         IDLE: neither, in the incident that it answers. Behind it minutes/failed requests that it alone would have saved.\n"
     } else {
         "   answers: made for this incident. lacked: what ran then did not have it either.\n   \
          `relapse ablate` finds out what each is good for.\n"
@@ -113,20 +110,22 @@ pub fn ablation(ablation: &Ablation) -> String {
 }
 
 fn roles(study: &Study) -> String {
-    let heads = ["safeguard", "level", "is", "falls without it", "saves alone, min", "failed"];
+    let heads = ["safeguard", "level", "is", "falls", "saves alone, min", "failed"];
     let mut lines = vec![heads.map(str::to_owned)];
-    let mut told: Vec<_> = study.roles.iter().filter(|(_, role)| role.guards()).collect();
-    told.sort_by_key(|(safeguard, _)| safeguard.level());
-    for (safeguard, role) in told {
-        let (is, falls) = match role {
+    let mut guards: Vec<Safeguard> = study.guards().collect();
+    guards.sort_by_key(|safeguard| safeguard.level());
+    for safeguard in guards {
+        let (is, falls) = match &study.roles[&safeguard] {
             Role::SoleGuard { falls } => ("sole guard".to_owned(), falls.join(", ")),
             Role::Redundant { with, falls } => {
                 let with: Vec<&str> = with.iter().map(|other| other.name()).collect();
                 (format!("redundant with {}", with.join(", ")), falls.join(", "))
             }
-            Role::NoPart | Role::NeverAsked => continue,
+            Role::NoPart | Role::NeverAsked => {
+                ("one that would have helped".to_owned(), String::new())
+            }
         };
-        let saved = study.saved.as_ref().and_then(|saved| saved.by(*safeguard));
+        let saved = study.saves(safeguard);
         let [minutes, failed] =
             saved.map_or([String::new(), String::new()], |saved| saved.map(|n| n.to_string()));
         let (name, level) = (safeguard.name().to_owned(), safeguard.level().name().to_owned());

@@ -5,8 +5,10 @@
 mod bad_input;
 mod dashboards;
 mod determinism;
+mod draft;
 mod edges;
 mod export;
+mod fork;
 mod junit;
 mod live;
 mod output;
@@ -16,4 +18,5 @@ mod promises;
 mod protocols;
 mod repo;
 mod sabotage;
+mod safeguards;
 mod scale;
