@@ -3,7 +3,7 @@
 //! | code | meaning | what to do |
 //! |---|---|---|
 //! | 0 | everything holds | |
-//! | 1 | an expectation failed | read the table: row, bound, replayed |
+//! | 1 | an expectation failed, or `ablate` found something | read the table: row, bound, replayed; the finding |
 //! | 2 | the specification is wrong | the message names file, line and what to write instead |
 //! | 3 | the environment is at fault: disk, process, a recording that is not whole | the message names the cause |
 //! | 4 | inconclusive: a fault never acted, or there was nothing to look at | the message names the action |

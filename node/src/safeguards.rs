@@ -4,6 +4,7 @@
 //! exactly one call site ([`Build::has`]), where it picks one of two named functions that stand beside each other.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +79,28 @@ pub enum Level {
     Administration,
     /// People are careful: code review, attention.
     PersonalProtectiveEquipment,
+}
+
+impl Level {
+    /// All of them, strongest first.
+    pub const ALL: [Self; 5] = [
+        Self::Elimination,
+        Self::Substitution,
+        Self::Engineering,
+        Self::Administration,
+        Self::PersonalProtectiveEquipment,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Elimination => "elimination",
+            Self::Substitution => "substitution",
+            Self::Engineering => "engineering",
+            Self::Administration => "administration",
+            Self::PersonalProtectiveEquipment => "personal protective equipment",
+        }
+    }
 }
 
 impl Safeguard {
@@ -248,13 +271,37 @@ impl Build {
 
     /// Whether this build has a safeguard.
     pub fn has(&self, safeguard: Safeguard) -> bool {
+        let bit = 1 << safeguard as u32;
+        // Read first: threads that write to one line of memory wait for each other.
+        if ASKED.load(Ordering::Relaxed) & bit == 0 {
+            ASKED.fetch_or(bit, Ordering::Relaxed);
+        }
         !self.lacks.contains(&safeguard)
     }
+}
+
+/// One bit for each safeguard, in the order of their declaration. It belongs to the process and decides nothing.
+static ASKED: AtomicU64 = AtomicU64::new(0);
+
+/// The safeguards that any call site in this process has asked for so far, whatever the answer was: what was never asked
+/// for cannot have made a difference.
+pub fn asked() -> BTreeSet<Safeguard> {
+    let asked = ASKED.load(Ordering::Relaxed);
+    Safeguard::ALL.into_iter().filter(|safeguard| asked & (1 << *safeguard as u32) != 0).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asks_for_a_safeguard_is_remembered_whatever_the_answer() {
+        let mut build = Build::current();
+        build.lacks.insert(Safeguard::PacedRefill);
+        assert!(!build.has(Safeguard::PacedRefill));
+        assert!(asked().contains(&Safeguard::PacedRefill));
+        assert!(Safeguard::ALL.len() <= 64, "a bit each");
+    }
 
     #[test]
     fn every_safeguard_is_listed_and_found_by_its_name() {

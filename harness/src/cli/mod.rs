@@ -6,13 +6,16 @@ mod customers;
 mod dashboards;
 mod detectors;
 mod export;
+mod fork;
 mod judge;
 mod lab;
 mod list;
+mod new;
 mod parity;
 mod plan;
 mod proxy;
 mod run;
+mod safeguards;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -53,6 +56,17 @@ enum Command {
     Run(run::Run),
     /// Runs scenarios in the simulated lab and in containers, and compares what the two tell
     Parity(parity::Compare),
+    /// Every safeguard and the incidents that it answers, with its level in the hierarchy of controls
+    Safeguards(safeguards::Safeguards),
+    /// Takes safeguards away one at a time, and tells which rows fall and what each saves
+    Ablate(safeguards::Ablate),
+    /// The same history with another action: what it would have saved
+    Fork(fork::Fork),
+    /// Begins something new
+    New {
+        #[command(subcommand)]
+        command: new::Command,
+    },
     /// Judges the recordings of an earlier `run --out` again, by the features as they are now
     Judge {
         /// The folder that was given to `run --out`, or one run of it
@@ -158,6 +172,10 @@ pub fn main() -> Exit {
         Command::Run(run) => run::run(&root, &run),
         Command::Parity(compare) => parity::parity(&root, &compare),
         Command::Detectors(detectors) => detectors::detectors(&root, &detectors),
+        Command::Safeguards(args) => safeguards::safeguards(&root, &args),
+        Command::Ablate(args) => safeguards::ablate(&root, &args),
+        Command::Fork(args) => fork::fork(&root, &args),
+        Command::New { command } => new::new(&root, &command),
         Command::Judge { dir, junit } => judge::judge(&root, &dir, junit.as_deref()),
         Command::Clean { all } => clean::clean(&root, all),
         Command::Dashboards { command } => dashboards::dashboards(&root, &command),

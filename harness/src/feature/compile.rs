@@ -36,7 +36,7 @@ pub fn compile(
     let feature = parse(file, text)?;
     let collection = World::collection();
     let tags: Vec<String> = feature.tags.iter().map(|tag| bare(tag)).collect();
-    let incident = tags.iter().find_map(|tag| tag.strip_prefix("incident:")).map(str::to_owned);
+    let incident = super::incident_of(&tags).map(str::to_owned);
     if let Some(id) = &incident
         && !catalog.incidents.contains_key(id)
     {
@@ -57,12 +57,7 @@ pub fn compile(
     let mut scenarios = Vec::new();
     let mut problems = Vec::new();
     for (rule, scenario) in parts(&feature) {
-        let background: Vec<&Step> = feature
-            .background
-            .iter()
-            .chain(rule.and_then(|rule| rule.background.as_ref()))
-            .flat_map(|background| &background.steps)
-            .collect();
+        let background = background(&feature, rule);
         let own: Vec<&Step> = scenario.steps.iter().collect();
         let world = World::of(catalog.clone(), file, incident.clone());
         let told = tell(&collection, world, [&background, &own], scenario.position.line);
@@ -103,7 +98,7 @@ pub fn compile(
     if once.is_empty() { Ok((about, scenarios)) } else { Err(once) }
 }
 
-fn parse(file: &str, text: &str) -> Result<Feature, Vec<Problem>> {
+pub(super) fn parse(file: &str, text: &str) -> Result<Feature, Vec<Problem>> {
     let feature = Feature::parse(text, GherkinEnv::default()).map_err(|error| {
         // The position is told in the message only: "Error at 3:1: …".
         let message = error.to_string();
@@ -122,9 +117,9 @@ fn parse(file: &str, text: &str) -> Result<Feature, Vec<Problem>> {
     })
 }
 
-type Part<'a> = (Option<&'a cucumber::gherkin::Rule>, &'a cucumber::gherkin::Scenario);
+pub(super) type Part<'a> = (Option<&'a cucumber::gherkin::Rule>, &'a cucumber::gherkin::Scenario);
 
-fn parts(feature: &Feature) -> Vec<Part<'_>> {
+pub(super) fn parts(feature: &Feature) -> Vec<Part<'_>> {
     let in_rules = feature
         .rules
         .iter()
@@ -132,7 +127,17 @@ fn parts(feature: &Feature) -> Vec<Part<'_>> {
     feature.scenarios.iter().map(|scenario| (None, scenario)).chain(in_rules).collect()
 }
 
-type Compiled = (crate::spec::Spec, Vec<crate::spec::expectation::Expectation>);
+/// The steps before those of a scenario's own.
+pub(super) fn background<'a>(
+    feature: &'a Feature,
+    rule: Option<&'a cucumber::gherkin::Rule>,
+) -> Vec<&'a Step> {
+    let of_rule = rule.and_then(|rule| rule.background.as_ref());
+    let backgrounds = feature.background.iter().chain(of_rule);
+    backgrounds.flat_map(|background| &background.steps).collect()
+}
+
+pub(super) type Compiled = (crate::spec::Spec, Vec<crate::spec::expectation::Expectation>);
 
 /// Tells the world every step of a scenario.
 fn tell(
@@ -147,15 +152,32 @@ fn tell(
         if Some(step) == own {
             world.end_background();
         }
-        world.at_step(step);
-        undefined.extend(say(collection, &mut world, step));
+        undefined.extend(tell_step(collection, &mut world, step));
     }
+    finished(world, undefined, line)
+}
+
+/// Turns the world to a step, and tells it that.
+pub(super) fn tell_step(
+    collection: &Collection<World>,
+    world: &mut World,
+    step: &Step,
+) -> Option<Problem> {
+    world.at_step(step);
+    say(collection, world, step)
+}
+
+/// What a world came to.
+pub(super) fn finished(
+    world: World,
+    undefined: Vec<Problem>,
+    line: usize,
+) -> Result<Compiled, Vec<Problem>> {
     match (world.finish(line), undefined.is_empty()) {
         (Ok(compiled), true) => Ok(compiled),
-        (Ok(_), false) => Err(undefined),
         // What follows from a step that was not understood is not told as well.
-        (Err(_), false) if !undefined.is_empty() => Err(undefined),
-        (Err(problems), _) => Err(problems),
+        (_, false) => Err(undefined),
+        (Err(problems), true) => Err(problems),
     }
 }
 
@@ -229,7 +251,7 @@ fn masked(sentence: &str) -> String {
     out
 }
 
-fn written(step: &Step) -> StepText {
+pub(super) fn written(step: &Step) -> StepText {
     StepText {
         keyword: step.keyword.trim().to_owned(),
         text: step.value.clone(),

@@ -3,11 +3,14 @@
 //! * [`catalog`]: the files that features name: topologies, builds, the facts of incidents.
 //! * [`steps`]: every sentence; each only tells the [`world`] something.
 //! * [`world`]: builds one spec; [`order`]: whether what it plans can happen in that order; [`expectations`]: what is expected of it.
+//! * [`fork`](mod@fork): the same history with other actions from a moment on.
 //! * [`compile`](mod@compile): features in, scenarios or problems out. No lab exists yet.
 
 pub mod catalog;
 pub mod compile;
 mod expectations;
+pub mod fork;
+mod names;
 mod operators;
 mod order;
 mod parameters;
@@ -37,4 +40,9 @@ pub fn one_fault(
     let mut world = world::World::of(catalog.clone(), "", None);
     world.topology(topology, false);
     table::fault(&world, line)
+}
+
+/// The incident that tags name.
+pub fn incident_of(tags: &[String]) -> Option<&str> {
+    tags.iter().find_map(|tag| tag.strip_prefix("incident:"))
 }

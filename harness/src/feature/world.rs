@@ -1,15 +1,16 @@
 //! The builder of one spec. Steps tell it facts; it knows when a fact contradicts another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cucumber::gherkin::{Step, StepType};
-use kv_node::ids::{BuildId, Dc, Namespace, Peer};
+use kv_node::ids::{Dc, Namespace, Peer};
 use kv_node::safeguards::{Build, Safeguard};
 
 use super::catalog::Catalog;
 use super::parameters::Turn;
+use crate::spec::builds::without;
 use crate::spec::expectation::Expectation;
 use crate::spec::problem::Problem;
 use crate::spec::time::{self, IncidentTime};
@@ -41,17 +42,17 @@ pub(super) enum When {
 pub(super) struct World {
     pub(super) catalog: Arc<Catalog>,
     incident: Option<String>,
-    file: String,
+    pub(super) file: String,
     pub(super) line: usize,
     pub(super) text: String,
     block: Option<StepType>,
-    topology: Option<Topology>,
+    pub(super) topology: Option<Topology>,
     noise: bool,
     build: Option<Build>,
     builds: BTreeMap<Dc, Build>,
     speed: Option<u32>,
     rates: Vec<Rate>,
-    start: Option<IncidentTime>,
+    pub(super) start: Option<IncidentTime>,
     pub(super) now: Option<IncidentTime>,
     pub(super) block_from: Option<IncidentTime>,
     pub(super) timeline: Vec<(Planned, usize)>,
@@ -59,7 +60,7 @@ pub(super) struct World {
     trigger: Option<Trigger>,
     pub(super) triggered: Vec<Triggered>,
     looks_until: Vec<(String, IncidentTime, usize)>,
-    problems: Vec<Problem>,
+    pub(super) problems: Vec<Problem>,
 }
 
 impl World {
@@ -218,11 +219,11 @@ impl World {
     }
 
     pub(super) fn build_without(&mut self, safeguards: &[String]) {
-        let mut build = Build::current();
+        let mut out = BTreeSet::new();
         for name in safeguards {
             match Safeguard::from_name(name) {
                 Some(safeguard) => {
-                    build.lacks.insert(safeguard);
+                    out.insert(safeguard);
                 }
                 None => {
                     let problem = self
@@ -232,9 +233,7 @@ impl World {
                 }
             }
         }
-        let lacks: Vec<&str> = build.lacks.iter().map(|lack| lack.name()).collect();
-        build.id = BuildId::from(format!("current-without-{}", lacks.join("-")));
-        self.build = Some(build);
+        self.build = Some(without(&Build::current(), &out));
     }
 
     pub(super) fn build_in(&mut self, dcs: &[String], name: &str) {
@@ -452,76 +451,5 @@ impl World {
             speed: self.speed,
         };
         Ok((spec, self.expectations))
-    }
-
-    // What names mean.
-
-    fn known_build(&mut self, name: &str) -> Option<Build> {
-        let build = self.catalog.builds.get(name).cloned();
-        if build.is_none() {
-            let problem = self
-                .problem(format!("there is no build \"{name}\""))
-                .did_you_mean(name, self.catalog.builds.keys().map(String::as_str));
-            self.report(problem);
-        }
-        build
-    }
-
-    pub(super) fn known_dcs(&mut self, names: &[String]) -> Vec<Dc> {
-        let Some(topology) = &self.topology else {
-            self.topology_first();
-            return Vec::new();
-        };
-        let mut known = Vec::new();
-        let mut unknown = Vec::new();
-        for name in names {
-            let dc = Dc::from(name.as_str());
-            if topology.dcs.contains_key(&dc) {
-                known.push(dc);
-            } else {
-                unknown.push(
-                    self.problem(format!("there is no data center \"{name}\" in the topology"))
-                        .did_you_mean(name, topology.dcs.keys().map(Dc::as_str)),
-                );
-            }
-        }
-        self.problems.extend(unknown);
-        known
-    }
-
-    fn topology_first(&mut self) {
-        // Where the topology is misspelt, that has been said, and nothing that follows from it is news.
-        if self.problems.is_empty() {
-            let problem = self.problem("the topology is not known yet");
-            self.report(problem.hint("begin with: Given the topology \"small\" with its traffic"));
-        }
-    }
-
-    pub(super) fn started(&mut self) -> Option<IncidentTime> {
-        if self.now.is_none() && self.problems.is_empty() {
-            let problem = self.problem("it is not said when the replay starts");
-            self.report(problem.hint("add: Given the replay starts at 2023-07-10 09:00"));
-        }
-        self.now
-    }
-
-    /// The moment that a clock time means: the first such time from `from` on, or on the day after the start.
-    fn resolve(&mut self, text: &str, from: IncidentTime) -> Option<IncidentTime> {
-        let start = self.start?;
-        let day = |moment: IncidentTime| time::format(time::midnight(moment))[..10].to_owned();
-        let a_day = Duration::from_hours(24);
-        let at = if let Some(clock) = text.strip_suffix(" the next day") {
-            time::parse(&format!("{} {clock}", day(start.after(a_day))))
-        } else if text.len() > 5 {
-            time::parse(text)
-        } else {
-            time::parse(&format!("{} {text}", day(from)))
-                .map(|at| if at < from { at.after(a_day) } else { at })
-        };
-        if at.is_none() {
-            let problem = self.problem(format!("\"{text}\" is no time of day"));
-            self.report(problem.hint("write it as 21:52, 00:09 the next day, or 2023-07-18 00:09"));
-        }
-        at
     }
 }

@@ -77,9 +77,11 @@ fn table(judgement: &Judgement) -> String {
 }
 
 /// Rows under the first one as their heads; a column in which nothing stands is left out.
-pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
+pub(super) fn columns<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
     for row in rows {
+        let row = row.as_ref();
+        widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
@@ -87,9 +89,10 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let mut out = String::new();
     for (at, row) in rows.iter().enumerate() {
         let cells: Vec<String> = row
+            .as_ref()
             .iter()
-            .zip(widths)
-            .filter(|(_, width)| *width > 0)
+            .zip(&widths)
+            .filter(|(_, width)| **width > 0)
             .map(|(cell, width)| format!("{cell:width$}"))
             .collect();
         let _ = writeln!(out, "   {}", cells.join(" | ").trim_end());

@@ -1,9 +1,11 @@
 //! What depends on this execution alone: beside a recording, never in it.
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use kv_node::env::Timestamp;
+use kv_node::safeguards::Safeguard;
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -35,6 +37,8 @@ pub struct About {
     pub failures: u64,
     /// Size of the recording, in bytes.
     pub recording_bytes: u64,
+    /// The safeguards that were asked for: no other can have made a difference to the run.
+    pub asked: BTreeSet<Safeguard>,
     /// How long a fixed piece of work took, in milliseconds of CPU: compare machines by it.
     pub calibration_ms: f64,
 }

@@ -247,6 +247,7 @@ pub fn lab_run(
         requests: last.requests,
         failures: last.failures,
         recording_bytes,
+        asked: kv_node::safeguards::asked(),
         calibration_ms,
     };
     let json = serde_json::to_vec_pretty(&about).map_err(|error| error.to_string())?;

@@ -51,6 +51,18 @@ struct Entry {
     _why: String,
 }
 
+/// A build with more safeguards taken away, named after what it lacks: the same lack is the same build, so the same run.
+pub fn without(build: &Build, out: &BTreeSet<Safeguard>) -> Build {
+    let lacks: BTreeSet<Safeguard> = build.lacks.union(out).copied().collect();
+    let name = build.id.as_str().split("-without-").next().unwrap_or_default();
+    let named: Vec<&str> = lacks.iter().map(|lack| lack.name()).collect();
+    let id = match named.as_slice() {
+        [] => name.to_owned(),
+        lacks => format!("{name}-without-{}", lacks.join("-")),
+    };
+    Build { id: BuildId::from(id), lacks, ..build.clone() }
+}
+
 /// Reads the builds. `current` is always there and lacks nothing.
 pub fn read(file: &str, text: &str) -> Result<BTreeMap<String, Build>, Vec<Problem>> {
     let whole = text;

@@ -207,6 +207,21 @@ impl Action {
         }
     }
 
+    /// Whether it happens to people, and they do not do it: in another history of the same world it happens all the same.
+    pub fn is_of_the_world(&self) -> bool {
+        matches!(
+            self,
+            Self::Maintenance { .. }
+                | Self::Return { .. }
+                | Self::Crash { .. }
+                | Self::Start { .. }
+                | Self::Pause { .. }
+                | Self::Resume { .. }
+                | Self::Bot { .. }
+                | Self::Fault { .. }
+        )
+    }
+
     /// The action in words, as a journal or a plan shows it.
     pub fn text(&self) -> String {
         let switched = |on: &bool| if *on { "on" } else { "off" };

@@ -1,0 +1,145 @@
+//! Runs and judges what a study asks for. A run that is known is only judged; nothing is judged twice.
+
+use std::collections::BTreeMap;
+
+use kv_node::ids::Dc;
+use kv_node::safeguards::Build;
+
+use super::study::{Ran, Trial};
+use crate::exit::Exit;
+use crate::impact::{Impact, quiet};
+use crate::judge::{Judge, Judgement, Verdict};
+use crate::lab::Kind;
+use crate::recording::{Recording, RecordingError};
+use crate::runs::{self, Event, Plan, Run, Store};
+use crate::spec::expectation::Window;
+use crate::spec::{Scenario, Spec};
+
+/// Where runs are done, and from which seed.
+#[derive(Debug)]
+pub struct Bench<'a> {
+    /// Where they are kept.
+    pub store: &'a Store,
+    /// The seed of all of them.
+    pub seed: u64,
+    /// How many at once.
+    pub jobs: usize,
+    /// The hash of this program.
+    pub binary: String,
+}
+
+/// Why a batch came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// A run did not come to its end, or somebody pressed the key: how the program ends, and why.
+    #[error("{1}")]
+    Runs(Exit, String),
+    /// A recording cannot be read: run again.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+}
+
+impl BenchError {
+    /// How the program ends.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Runs(exit, _) => *exit,
+            Self::Recording(_) => Exit::Environment,
+        }
+    }
+}
+
+impl Bench<'_> {
+    /// Runs trials in the simulated lab and judges them, in their order. `tell` hears of each run.
+    pub fn run(
+        &self,
+        trials: &[Trial],
+        tell: &mut dyn FnMut(&[Run], &Event),
+    ) -> Result<Vec<Ran>, BenchError> {
+        let scenarios: Vec<Scenario> = trials.iter().map(Trial::ablated).collect();
+        let runs = runs::distinct(&scenarios, Kind::Simulated, self.seed, &self.binary);
+        let plan = Plan { runs: &runs, jobs: self.jobs, again: false, store: self.store };
+        let mut asked = BTreeMap::new();
+        let mut why = "interrupted".to_owned();
+        let exit = runs::execute(&plan, |event| {
+            tell(&runs, event);
+            match event {
+                Event::Finished(at, about, _) => {
+                    asked.insert(*at, about.asked.clone());
+                }
+                Event::Failed(_, failed) => why.clone_from(failed),
+                Event::Progress(..) | Event::Interrupted => {}
+            }
+        });
+        if exit != Exit::Pass {
+            return Err(BenchError::Runs(exit, why));
+        }
+        let mut ran: BTreeMap<usize, Ran> = BTreeMap::new();
+        for (at, run) in runs.iter().enumerate() {
+            let mut recording = Recording::read(&self.store.run(&run.hash).join("recording"))?;
+            let asked = asked.get(&at).cloned().unwrap_or_default();
+            for (builds, served) in held_to(trials, &run.scenarios) {
+                // What was taken away is missed: promises are those of the builds that still had it.
+                (recording.spec.build, recording.spec.builds) = builds;
+                let judge = Judge::new(&recording);
+                for served in served {
+                    let spec = &scenarios[served].spec;
+                    let judgement = judge.scenario(&scenarios[served]);
+                    let ended = Ran {
+                        falls: falls(&judgement),
+                        silent: silent(&judgement),
+                        impact: Impact::of(&recording, acted(spec), quiet(spec)),
+                        asked: asked.clone(),
+                    };
+                    ran.insert(served, ended);
+                }
+            }
+        }
+        Ok(ran.into_values().collect())
+    }
+}
+
+type Builds = (Build, BTreeMap<Dc, Build>);
+
+/// The trials of a run, by the builds to whose promises they are held.
+fn held_to(trials: &[Trial], served: &[usize]) -> Vec<(Builds, Vec<usize>)> {
+    let mut held: Vec<(Builds, Vec<usize>)> = Vec::new();
+    for at in served {
+        let spec = &trials[*at].scenario.spec;
+        let builds = (spec.build.clone(), spec.builds.clone());
+        match held.iter_mut().find(|(known, _)| *known == builds) {
+            Some((_, served)) => served.push(*at),
+            None => held.push((builds, vec![*at])),
+        }
+    }
+    held
+}
+
+/// From the first action of a scenario to its end.
+fn acted(spec: &Spec) -> Window {
+    let from = quiet(spec).to;
+    Window { from: if from < spec.end { from } else { spec.start }, to: spec.end }
+}
+
+/// The rows that do not hold, and what every scenario promises: each promise once, by its kind.
+fn falls(judgement: &Judgement) -> Vec<String> {
+    let rows = judgement.expectations.iter().filter(|row| row.verdict == Verdict::Fail);
+    let promises = judgement.findings.iter().filter(|found| found.verdict == Verdict::Fail);
+    let mut falls: Vec<String> = rows.map(|row| row.title.clone()).collect();
+    for found in promises {
+        let kind = match found.text.strip_prefix("safety: ") {
+            Some(text) => format!("safety: {}", text.split(':').next().unwrap_or(text)),
+            None => "the honesty of telemetry".to_owned(),
+        };
+        if !falls.contains(&kind) {
+            falls.push(kind);
+        }
+    }
+    falls
+}
+
+/// What leaves it open whether a scenario holds.
+fn silent(judgement: &Judgement) -> Vec<String> {
+    let open = judgement.findings.iter().filter(|found| found.verdict == Verdict::Inconclusive);
+    open.map(|found| found.text.clone()).collect()
+}
