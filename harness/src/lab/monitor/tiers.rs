@@ -167,7 +167,7 @@ mod tests {
             let member = Member { region: region.into(), regional_weight, upper_weight: 0 };
             (Dc::from(dc), member)
         });
-        Members { dcs: dcs.into(), origins: BTreeMap::new() }
+        Members { dcs: dcs.into(), origins: BTreeMap::new(), store_hosts: None }
     }
 
     #[test]
