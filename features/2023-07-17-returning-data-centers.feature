@@ -109,7 +109,7 @@ Feature: Data centers returning from maintenance
     Scenario: with nothing but the report, one alert names the cause
       Given every data center runs the current build without "request-scoped-env", "return-gate", "owner-quarantine" and "owner-fallback"
       When it is 22:02
-      Then R1-h2 and R1-d hold
+      Then R1-h2, R1-h2l and R1-d hold
 
     Scenario: without the request's own env, the gate keeps unfit data centers out
       Given every data center runs the current build without "request-scoped-env"

@@ -15,13 +15,16 @@ Feature: Cut cables
       And it is 10:45
       Then R7-1 and R7-2 hold
 
-  Rule: with the safeguards that would have prevented it
-    Scenario: whoever cannot reach Europe asks elsewhere, and customers wait instead of failing
+  Rule: with the page of today, and people who know the switch
+    Scenario: without the new backend Africa asks the stores, of which one stands in America
       Given the topology "kv-2023-10" with its traffic
       And every data center runs the current build
       When it is 10:30
       And these faults act for 15 minutes:
         | fault     | from      | to        | amount | share |
         | partition | region AF | region EU |        | 100 % |
+      And operators do:
+        | when                             | what                                        |
+        | 3 minutes after StatusClassShift | the new backend is switched off in "JNB"    |
       And it is 10:45
       Then R7-h1 holds

@@ -45,3 +45,31 @@ Feature: The only store goes away
         | status | anyone | store-b | 503    | 100 % |
       And it is 21:10
       Then R6-7b, R6-d and R6-9 hold
+
+    # Edges begin anew with nothing, all at once, and the store is slow: everybody misses the same few keys.
+    Scenario: of many who miss one key of a slow store, one asks
+      Given the topology "hot" with its traffic and without noise
+      And the replay starts at 2025-06-12 20:10
+      And every data center runs the current build
+      When it is 20:20
+      And these faults act for 5 minutes:
+        | fault   | from   | to     | amount | share |
+        | latency | anyone | stores | 1.5 s  | 100 % |
+      And it is 20:21
+      And operators do:
+        | when  | what                                 |
+        | 20:21 | data center "IAD" crashes             |
+        | 20:21 | data center "SJC" crashes             |
+        | 20:21 | data center "FRA" crashes             |
+        | 20:21 | data center "VIE" crashes             |
+        | 20:21 | data center "SYD" crashes             |
+        | 20:21 | data center "MEL" crashes             |
+      And 5 s pass
+      And data center "IAD" is started again
+      And data center "SJC" is started again
+      And data center "FRA" is started again
+      And data center "VIE" is started again
+      And data center "SYD" is started again
+      And data center "MEL" is started again
+      And it is 20:25
+      Then R6-7c holds
