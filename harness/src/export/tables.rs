@@ -2,14 +2,14 @@
 
 use std::io::{Result, Write};
 
-use crate::recording::{AlertState, CacheStatus, Outcome, Recording};
+use crate::recording::{AlertState, CacheStatus, Recording};
 use crate::spec::time::IncidentTime;
 
 /// Writes what customers asked and got, minute by minute.
 pub(super) fn truth(recording: &Recording, to: &mut dyn Write) -> Result<u64> {
     let header = ["from", "dc", "namespace", "operation", "outcome", "cache", "count"];
     let rows = recording.truth.iter().map(|row| {
-        let (outcome, cache) = (outcome(row.outcome), cache(row.cache).to_owned());
+        let (outcome, cache) = (row.outcome.name(), cache(row.cache).to_owned());
         let [dc, namespace, operation] =
             [&row.dc, &row.namespace, &row.operation].map(ToString::to_string);
         [moment(row.from), dc, namespace, operation, outcome, cache, row.count.to_string()]
@@ -31,7 +31,7 @@ pub(super) fn requests(recording: &Recording, to: &mut dyn Write) -> Result<u64>
     let header =
         ["at", "latency_us", "dc", "namespace", "operation", "key", "outcome", "cache", "weight"];
     let rows = recording.requests.iter().map(|row| {
-        let (outcome, cache) = (outcome(row.outcome), cache(row.cache).to_owned());
+        let (outcome, cache) = (row.outcome.name(), cache(row.cache).to_owned());
         let [dc, namespace, operation, key] =
             [&row.dc, &row.namespace, &row.operation, &row.key].map(ToString::to_string);
         let (latency_us, weight) = (row.latency_us.to_string(), row.weight.to_string());
@@ -81,15 +81,6 @@ fn moment(at: IncidentTime) -> String {
     let micros = i64::try_from(at.0).unwrap_or(i64::MAX);
     jiff::Timestamp::from_microsecond(micros)
         .map_or_else(|_| at.0.to_string(), |moment| moment.to_string())
-}
-
-fn outcome(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Timeout => "timeout".to_owned(),
-        Outcome::Broken => "broken".to_owned(),
-        Outcome::Aborted => "aborted".to_owned(),
-        Outcome::Status(status) => status.to_string(),
-    }
 }
 
 fn cache(cache: CacheStatus) -> &'static str {

@@ -112,7 +112,7 @@ fn truth(recording: &Recording) -> Database {
             let key = (&*row.dc, &*row.namespace, &*row.operation, row.outcome);
             let region = regions.get(&(&*row.dc).into()).map_or("", |dc| dc.region.as_str());
             let (_, sum) = counters.entry(key).or_insert_with(|| {
-                let outcome = outcome(row.outcome);
+                let outcome = row.outcome.name();
                 let labels = Labels::new([
                     (METRIC_NAME, TRUTH),
                     ("dc", &row.dc),
@@ -154,7 +154,7 @@ impl Products<'_> {
                     ("dc", &row.dc),
                     ("product", &row.product),
                     ("operation", &row.operation),
-                    ("outcome", &outcome(row.outcome)),
+                    ("outcome", &row.outcome.name()),
                     ("failed", if row.outcome.succeeded() { "false" } else { "true" }),
                 ]);
                 let id = database.series(&labels);
@@ -166,14 +166,5 @@ impl Products<'_> {
         for (id, sum) in self.counters.values() {
             database.append(*id, at, super::measure::count(*sum));
         }
-    }
-}
-
-fn outcome(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Timeout => "timeout".to_owned(),
-        Outcome::Broken => "broken".to_owned(),
-        Outcome::Aborted => "aborted".to_owned(),
-        Outcome::Status(status) => status.to_string(),
     }
 }

@@ -39,6 +39,16 @@ impl Outcome {
         matches!(self, Self::Status(200..=299))
     }
 
+    /// Its name in tables and labels: a status, `timeout`, `broken`, `aborted`.
+    pub fn name(self) -> String {
+        match self {
+            Self::Timeout => "timeout".to_owned(),
+            Self::Broken => "broken".to_owned(),
+            Self::Aborted => "aborted".to_owned(),
+            Self::Status(status) => status.to_string(),
+        }
+    }
+
     pub(super) fn code(self) -> u64 {
         match self {
             Self::Timeout => 0,
