@@ -85,14 +85,23 @@ Feature: Production pointed at a build of staging
       When it is 20:50
       Then R4-5a, R4-5b, R4-5c and R4-5d hold
 
-  Rule: ten minutes of it, in containers as well
+  Rule: half an hour of it, in containers as well
     Scenario: the share of the rollout, then everything
       Given the topology "small" with its traffic and without noise
-      And customers send 30 requests a second
+      And customers send 20 requests a second
       And containers run it 10 times as fast
-      And the replay starts at 2023-10-30 19:36
+      And the replay starts at 2023-10-30 19:22
       And every data center runs build "kv-2023-10"
-      When it is 19:40
+      When it is 19:26
+      And "an engineer" releases:
+        """
+        environment = "production"
+
+        [gateway]
+        build = "newest"
+        percent = 1
+        """
+      And it is 19:40
       And "an engineer" releases:
         """
         environment = "production"
@@ -100,6 +109,12 @@ Feature: Production pointed at a build of staging
         [gateway]
         build = "newest"
         percent = 20
+        """
+      And it is 19:44
+      And "an engineer" releases:
+        """
+        environment = "production"
+        rollback = "gateway"
         """
       And it is 19:48
       And "an engineer" releases:
@@ -154,6 +169,38 @@ Feature: Production pointed at a build of staging
       And it is 19:51
       Then R4-11 and R4-d hold
 
+    Scenario: a rollback by hand brings what is known to be good
+      Given the topology "small" with its traffic
+      And customers send 30 requests a second
+      And the replay starts at 2023-10-30 19:22
+      And every data center runs the current build without "environment-filter", "build-of-environment", "canary-first" and "halt-on-alert"
+      When it is 19:26
+      And "an engineer" releases:
+        """
+        environment = "production"
+
+        [gateway]
+        build = "newest"
+        percent = 1
+        """
+      And it is 19:40
+      And "an engineer" releases:
+        """
+        environment = "production"
+
+        [gateway]
+        build = "newest"
+        percent = 20
+        """
+      And it is 19:44
+      And "an engineer" releases:
+        """
+        environment = "production"
+        rollback = "gateway"
+        """
+      And it is 19:51
+      Then R4-11b holds
+
     Scenario: a rollback while nobody can log in
       Given the topology "kv-2023-10" with its traffic
       And the replay starts at 2023-10-30 19:37
@@ -169,13 +216,22 @@ Feature: Production pointed at a build of staging
         """
       And it is 19:44
       And these faults act for 6 minutes:
-        | fault     | from    | to           | amount | share |
-        | partition | anyone | IAD-products |        | 100 % |
+        | fault     | from         | to  | amount | share |
+        | partition | IAD-products | IAD |        | 100 % |
       And it is 19:45
       And "an engineer" releases:
         """
         environment = "production"
         rollback = "gateway"
+        """
+      And it is 19:46
+      And "an engineer" releases:
+        """
+        environment = "production"
+
+        [gateway]
+        build = "kv-2023-10-30"
+        percent = 5
         """
       And it is 19:51
       Then R4-12 and R4-14 hold

@@ -60,6 +60,10 @@ pub fn ablated(scenario: &Scenario, out: &BTreeSet<Safeguard>) -> Scenario {
     for build in std::iter::once(&mut spec.build).chain(spec.builds.values_mut()) {
         *build = without(build, out);
     }
+    // What is released is named in documents, so it keeps its name.
+    for build in &mut spec.released {
+        build.lacks.extend(out);
+    }
     scenario
 }
 

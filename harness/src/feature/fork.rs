@@ -107,8 +107,11 @@ impl World {
             return None;
         }
         self.timeline.retain(|(planned, _)| planned.at < at || planned.action.is_of_the_world());
-        // What hangs on an alert hangs on people as well.
-        self.triggered.clear();
+        if !self.triggered.is_empty() {
+            let problem = self.problem("in this history people act on alerts");
+            self.report(problem.hint("what they had done by then no plan tells: fork another one"));
+            return None;
+        }
         self.now = Some(at);
         Some(at)
     }

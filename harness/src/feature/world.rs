@@ -340,7 +340,7 @@ impl World {
         match self.trigger.clone() {
             Some(Trigger { alert, after }) => {
                 let after_s = after.as_secs();
-                self.triggered.push(Triggered { alert, after_s, action });
+                self.triggered.push(Triggered { alert, since: at, after_s, action });
             }
             None => self.timeline.push((Planned { at, action }, self.line)),
         }

@@ -180,19 +180,30 @@ impl Customers {
                 let noise = &topology.noise;
                 let mut bursts = Bursts::new(noise, seeds.stream("bot/bursts"), stage.spec.start);
                 stage.customers.run_arrivals(async move {
-                    let per_s = customers.bot_per_s;
-                    customers.bot(per_s, |now| Some(bursts.covers(now)), &AtomicU64::new(0)).await;
+                    let (per_s, draws) = (customers.bot_per_s, &customers.streams.bot);
+                    let comes = |now| Some(bursts.covers(now));
+                    customers.clone().bot((per_s, draws), comes, &AtomicU64::new(0)).await;
                 });
             }
         }
         started
     }
 
+    /// A stream of chance of this region's own.
+    pub(super) fn draws(&self, seeds: &Seeds, name: &str) -> Stream {
+        seeds.below(clients_of(&self.region).as_str()).stream(name)
+    }
+
     /// Lets a bot come that sends this region's share of so many requests a second for a while; what it sends is counted.
-    pub(super) fn swarm(self: &Arc<Self>, per_s: f64, until: IncidentTime, sent: &Arc<AtomicU64>) {
+    pub(super) fn swarm(
+        self: &Arc<Self>,
+        (per_s, draws): (f64, Stream),
+        until: IncidentTime,
+        sent: &Arc<AtomicU64>,
+    ) {
         let (this, sent, per_s) = (self.clone(), sent.clone(), per_s * self.share);
         self.tasks.run_arrivals(async move {
-            this.bot(per_s, |now| (now < until).then_some(true), &sent).await;
+            this.bot((per_s, &draws), |now| (now < until).then_some(true), &sent).await;
         });
     }
 
@@ -216,7 +227,7 @@ impl Customers {
     /// A bot reads what is not there and writes one key again and again, whenever `comes` says so, until that says nothing.
     async fn bot(
         self: Arc<Self>,
-        per_s: f64,
+        (per_s, draws): (f64, &Stream),
         mut comes: impl FnMut(IncidentTime) -> Option<bool>,
         sent: &AtomicU64,
     ) {
@@ -230,20 +241,20 @@ impl Customers {
                 Some(false) => continue,
                 Some(true) => {}
             }
-            sent.fetch_add(1, Ordering::Relaxed);
             number += 1;
-            let keyspace = &self.namespaces[weighted(&self.streams.bot, &self.namespace_weights)];
+            let keyspace = &self.namespaces[weighted(draws, &self.namespace_weights)];
             let (method, key): (_, Arc<str>) = if number.is_multiple_of(4) {
                 (Method::PUT, "bot".into())
             } else {
-                (Method::GET, format!("absent-{}", self.streams.bot.below(1 << 20)).into())
+                (Method::GET, format!("absent-{}", draws.below(1 << 20)).into())
             };
             let uri = value_path(&keyspace.about, &key).parse().unwrap_or_default();
-            let Some(dc) = self.place(&self.streams.bot) else { continue };
+            let Some(dc) = self.place(draws) else { continue };
             let value = if method == Method::PUT { self.truth.next_value() } else { NO_VALUE };
             let about = Sent { value, ..self.sent(dc, keyspace, operation(&method), key) };
             let request = request(method, uri, body(value, 0));
             self.send(Planned { dc, request, sent: about });
+            sent.fetch_add(1, Ordering::Relaxed);
         }
     }
 

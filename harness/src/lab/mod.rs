@@ -127,8 +127,8 @@ pub trait Lab {
     fn advance(&mut self, until: IncidentTime) -> Result<(), LabError>;
     /// Begins an action now.
     fn apply(&mut self, action: &Action) -> Result<ActionId, LabError>;
-    /// When an alert began to fire for the first time, where it has.
-    fn fired(&self, alert: &str) -> Option<IncidentTime>;
+    /// When an alert began to fire for the first time since a moment, where it has.
+    fn fired(&self, alert: &str, since: IncidentTime) -> Option<IncidentTime>;
     /// Writes down that something was never done, since nothing led to it.
     fn missed(&mut self, text: String) -> Result<(), LabError>;
     /// How far it is.
@@ -167,7 +167,7 @@ pub fn drive(
         now = agenda.next(now).min(spec.end);
         lab.advance(now)?;
         report(lab.progress());
-        agenda.look(now, |alert| lab.fired(alert));
+        agenda.look(now, |alert, since| lab.fired(alert, since));
         while let Some(planned) = agenda.due(now).filter(|planned| planned.at < spec.end) {
             lab.apply(&planned.action)?;
         }
@@ -182,13 +182,15 @@ pub fn drive(
 struct Agenda {
     /// In order of time.
     planned: VecDeque<Planned>,
-    /// What hangs on an alert that has not fired.
+    /// What hangs on an alert that has not fired, or that fired too late for it.
     waiting: Vec<Triggered>,
+    end: IncidentTime,
 }
 
 impl Agenda {
     fn new(spec: &Spec) -> Self {
-        Self { planned: spec.timeline.clone().into(), waiting: spec.triggered.clone() }
+        let (planned, waiting) = (spec.timeline.clone().into(), spec.triggered.clone());
+        Self { planned, waiting, end: spec.end }
     }
 
     /// When somebody has to look next.
@@ -199,14 +201,20 @@ impl Agenda {
     }
 
     /// Plans what follows from alerts that have begun to fire.
-    fn look(&mut self, now: IncidentTime, fired: impl Fn(&str) -> Option<IncidentTime>) {
+    fn look(
+        &mut self,
+        now: IncidentTime,
+        fired: impl Fn(&str, IncidentTime) -> Option<IncidentTime>,
+    ) {
         let waiting = std::mem::take(&mut self.waiting);
         for triggered in waiting {
-            let Some(at) = fired(&triggered.alert) else {
+            let due = fired(&triggered.alert, triggered.since)
+                .map(|at| at.after(Duration::from_secs(triggered.after_s)).max(now))
+                .filter(|at| *at < self.end);
+            let Some(at) = due else {
                 self.waiting.push(triggered);
                 continue;
             };
-            let at = at.after(Duration::from_secs(triggered.after_s)).max(now);
             let place = self.planned.partition_point(|planned| planned.at <= at);
             self.planned.insert(place, Planned { at, action: triggered.action });
         }
@@ -257,9 +265,11 @@ mod tests {
             planned: VecDeque::from([Planned { at: at(1_000), action: switch(true) }]),
             waiting: vec![Triggered {
                 alert: "OwnerFailing".to_owned(),
+                since: at(0),
                 after_s: 60,
                 action: switch(false),
             }],
+            end: at(1_100),
         }
     }
 
@@ -267,8 +277,8 @@ mod tests {
     fn what_hangs_on_an_alert_comes_so_long_after_it() {
         let mut agenda = agenda();
         assert_eq!(agenda.next(at(0)), at(15), "somebody looks at every evaluation");
-        agenda.look(at(15), |_| None);
-        agenda.look(at(30), |alert| (alert == "OwnerFailing").then(|| at(20)));
+        agenda.look(at(15), |_, _| None);
+        agenda.look(at(30), |alert, _| (alert == "OwnerFailing").then(|| at(20)));
         assert_eq!(agenda.next(at(30)), at(80));
         assert!(agenda.due(at(79)).is_none());
         assert_eq!(agenda.due(at(80)).map(|planned| planned.action), Some(switch(false)));
@@ -279,7 +289,7 @@ mod tests {
     #[test]
     fn what_is_planned_for_the_same_moment_comes_first() {
         let mut agenda = agenda();
-        agenda.look(at(990), |_| Some(at(940)));
+        agenda.look(at(990), |_, _| Some(at(940)));
         let order: Vec<Action> = [agenda.due(at(1_000)), agenda.due(at(1_000))]
             .into_iter()
             .flatten()
@@ -291,7 +301,9 @@ mod tests {
     #[test]
     fn what_hangs_on_an_alert_that_never_fires_is_left_over() {
         let mut agenda = agenda();
-        agenda.look(at(2_000), |_| None);
+        agenda.look(at(1_050), |_, _| None);
         assert_eq!(agenda.waiting.len(), 1);
+        agenda.look(at(1_050), |_, _| Some(at(1_045)));
+        assert_eq!(agenda.waiting.len(), 1, "a minute after that the scenario has ended");
     }
 }

@@ -137,14 +137,15 @@ impl<H: Hosts> Lab for LabOn<H> {
         runtime.block_on(world.apply(action, hosts))
     }
 
-    fn fired(&self, alert: &str) -> Option<IncidentTime> {
-        self.world.as_ref()?.monitor.fired(alert)
+    fn fired(&self, alert: &str, since: IncidentTime) -> Option<IncidentTime> {
+        self.world.as_ref()?.monitor.fired(alert, since)
     }
 
     fn missed(&mut self, text: String) -> Result<(), LabError> {
         let (_, world, _) = self.parts()?;
         let id = world.witnesses.len() as u64;
-        let at = world.stage.spec.end;
+        // Before the end, where a judge looks for what acted.
+        let at = world.stage.spec.end.before(Duration::from_millis(1));
         world.stage.recorder.journal(at, Journal::Action { id, text });
         world.witnesses.push(Witness::Done(0));
         Ok(())
@@ -278,7 +279,8 @@ impl World {
                 let until = now.after(Duration::from_secs(*for_s));
                 let sent = Arc::new(AtomicU64::new(0));
                 for customers in &self.customers {
-                    customers.swarm(*requests_per_s, until, &sent);
+                    let draws = customers.draws(&stage.seeds, &format!("bot/{id}"));
+                    customers.swarm((*requests_per_s, draws), until, &sent);
                 }
                 Witness::Sent(sent)
             }

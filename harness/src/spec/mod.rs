@@ -96,11 +96,13 @@ pub struct Planned {
     pub action: Action,
 }
 
-/// An action that somebody takes some time after an alert has begun to fire for the first time.
+/// An action that somebody takes some time after an alert has begun to fire for the first time since a moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Triggered {
     /// Which alert.
     pub alert: String,
+    /// What fired before that moment nobody acts on.
+    pub since: IncidentTime,
     /// How long after, in seconds.
     pub after_s: u64,
     /// What.
@@ -324,6 +326,8 @@ impl Spec {
             && self.rules == longer.rules
             && self.speed == longer.speed
             && self.triggered == longer.triggered
+            // Whether an alert fires in time depends on how long that is.
+            && (self.triggered.is_empty() || self.end == longer.end)
             && rates(self) == rates(longer)
             && self.timeline.iter().filter(mine).eq(longer.timeline.iter().filter(mine))
             && self.topology == longer.topology

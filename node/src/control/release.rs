@@ -40,7 +40,16 @@ pub(super) struct Releases {
     draft: Option<Snapshot>,
     /// What each script ran before the release that is under way or was the last one.
     pub(super) rollouts: BTreeMap<ScriptName, Rollout>,
+    /// Scripts whose last release was taken back: there is nothing more to take back.
+    taken_back: BTreeSet<ScriptName>,
     begun: u64,
+}
+
+impl Releases {
+    /// Remembers that the last release of a script is taken back; false where it was already.
+    pub(super) fn take_back(&mut self, script: ScriptName) -> bool {
+        self.taken_back.insert(script)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -99,6 +108,12 @@ impl Control {
             None => by.to_owned(),
         };
         let wrong = |why: String| Wrong { place: place.clone(), why };
+        let belongs = if self.build.has(Safeguard::BuildOfEnvironment) {
+            Self::must_be_of
+        } else {
+            any_environment
+        };
+        belongs(self, environment, None).map_err(&wrong)?;
         match what {
             What::Build { script, build, steps } => {
                 let build = self.build_meant(build, environment).map_err(&wrong)?;
@@ -108,12 +123,7 @@ impl Control {
                     any_build
                 };
                 exists(self, &build).map_err(&wrong)?;
-                let belongs = if self.build.has(Safeguard::BuildOfEnvironment) {
-                    Self::build_must_be_of
-                } else {
-                    any_environment
-                };
-                belongs(self, environment, &build).map_err(&wrong)?;
+                belongs(self, environment, Some(&build)).map_err(&wrong)?;
                 self.classes_must_exist(&steps).map_err(&wrong)?;
                 self.dcs_must_exist(steps.iter().flat_map(|step| &step.dcs)).map_err(&wrong)?;
                 Ok(self.roll_out(by, script, &build, steps))
@@ -176,14 +186,14 @@ impl Control {
         }
     }
 
-    fn build_must_be_of(&self, environment: Environment, id: &BuildId) -> Result<(), String> {
+    fn must_be_of(&self, environment: Environment, id: Option<&BuildId>) -> Result<(), String> {
         if environment != self.environment {
             let (here, there) = (self.environment.name(), environment.name());
             return Err(format!("this is {here}, and the release is for {there}"));
         }
-        match self.builds.get(id) {
+        match id.and_then(|id| self.builds.get(id)) {
             Some(build) if build.environment != environment => {
-                Err(format!("build \"{id}\" is one of {}", build.environment.name()))
+                Err(format!("build \"{}\" is one of {}", build.id, build.environment.name()))
             }
             _ => Ok(()),
         }
@@ -259,6 +269,7 @@ impl Control {
             let live = self.intended().pipelines.get(&script).cloned();
             let mut releases = self.releases();
             releases.begun += 1;
+            releases.taken_back.remove(&script);
             let number = releases.begun;
             let replaced = releases.rollouts.remove(&script);
             if let Some(replaced) = &replaced {
@@ -465,7 +476,7 @@ fn whatever_is_switched(_: &Snapshot, _: &Killed) -> Result<(), String> {
 
 /// As it was in October 2023: whoever names an environment knows.
 #[expect(clippy::unnecessary_wraps, reason = "it stands where a check can stand")]
-fn any_environment(_: &Control, _: Environment, _: &BuildId) -> Result<(), String> {
+fn any_environment(_: &Control, _: Environment, _: Option<&BuildId>) -> Result<(), String> {
     Ok(())
 }
 

@@ -43,6 +43,9 @@ impl Control {
         script: ScriptName,
         why: &str,
     ) -> Option<u64> {
+        if !self.releases().take_back(script) {
+            return None;
+        }
         let rollout = self.releases().rollouts.remove(&script);
         if let Some(rollout) = &rollout {
             self.metrics.under_way(script, &rollout.build, false);

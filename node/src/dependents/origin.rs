@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::lock::Mutex;
 use http::{Request, Response, StatusCode};
+use tokio::sync::Semaphore;
 
 use super::Counts;
 use crate::api::admin::METRICS;
@@ -17,22 +16,24 @@ use crate::telemetry::catalogue;
 
 /// What one request takes it. It works on one at a time, so it carries five a second.
 const WORK: Duration = Duration::from_millis(200);
-/// So many may wait: the last of them for six seconds.
-const WAITING_MAX: usize = 30;
+/// So many it takes at once: the last of them has its answer after six seconds.
+const PLACES: usize = 30;
 
 /// The origin behind a product.
 pub struct Origin {
     env: NodeEnv,
-    waiting: AtomicUsize,
-    turn: Mutex<()>,
+    /// Places of those that wait and of the one that is worked on.
+    places: Semaphore,
+    /// First come, first served.
+    turn: Semaphore,
     counts: Counts,
 }
 
 impl Origin {
     /// Starts it.
     pub fn start(env: NodeEnv) -> Arc<Self> {
-        let (waiting, turn) = (AtomicUsize::new(0), Mutex::new(()));
-        Arc::new(Self { env, waiting, turn, counts: Counts::default() })
+        let (places, turn) = (Semaphore::new(PLACES), Semaphore::new(1));
+        Arc::new(Self { env, places, turn, counts: Counts::default() })
     }
 
     /// Answers one request: 200 once it is its turn, 429 where too many wait.
@@ -40,17 +41,14 @@ impl Origin {
         if request.uri().path() == METRICS {
             return Response::new(Bytes::from(self.counts.registry.text()));
         }
-        if self.waiting.load(Ordering::Relaxed) >= WAITING_MAX {
+        let Ok(_place) = self.places.try_acquire() else {
             self.counts.inc(&catalogue::PRODUCT_ORIGIN_REQUESTS, &["graphql", "turned-away"]);
             return bare(StatusCode::TOO_MANY_REQUESTS);
-        }
+        };
         self.counts.inc(&catalogue::PRODUCT_ORIGIN_REQUESTS, &["graphql", "taken"]);
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        {
-            let _turn = self.turn.lock().await;
-            self.env.clock.sleep(WORK).await;
-        }
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        // Nobody closes it.
+        let _turn = self.turn.acquire().await;
+        self.env.clock.sleep(WORK).await;
         bare(StatusCode::OK)
     }
 }

@@ -169,10 +169,11 @@ impl Monitor {
         response
     }
 
-    /// When an alert began to fire for the first time.
-    pub fn fired(&self, alert: &str) -> Option<Timestamp> {
+    /// When an alert began to fire for the first time since a moment.
+    pub fn fired(&self, alert: &str, since: Timestamp) -> Option<Timestamp> {
         let state = lock(&self.state);
-        let firing = |row: &&AlertRow| row.alert == alert && row.to == AlertState::Firing;
+        let firing =
+            |row: &&AlertRow| row.alert == alert && row.to == AlertState::Firing && row.at >= since;
         state.alerts.iter().find(firing).map(|row| row.at)
     }
 
