@@ -12,6 +12,7 @@ mod export;
 mod fork;
 mod junit;
 mod live;
+mod operators;
 mod output;
 mod panics;
 mod prometheus;
