@@ -12,7 +12,7 @@ use promql::rules::{AlertSettings, Alerts, Rule, RuleFile, State, Transition};
 use promql::{Database, Labels, MetricNames, Selector, SeriesId, Settings, TimestampMs};
 use serde::{Deserialize, Serialize};
 
-pub use replay::{database, replay, replay_as, replayed};
+pub use replay::{database, replay, replay_as, replay_at, replayed};
 
 use crate::recording::{AlertRow, AlertState};
 use crate::spec::time::IncidentTime;
@@ -33,6 +33,17 @@ pub struct RuleText {
     pub file: String,
     /// What stands in it.
     pub text: String,
+}
+
+/// A moment at which a group of rules was evaluated, from which all others follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The file that the group stands in, as [`RuleText::file`] names it.
+    pub file: String,
+    /// The group's name.
+    pub group: String,
+    /// When.
+    pub at: IncidentTime,
 }
 
 /// What came of an evaluation.
@@ -134,21 +145,33 @@ impl Evaluation {
         self.database.mark_stale(series, round_ms);
     }
 
-    /// Evaluates the rules that are due after a round.
-    pub fn evaluate(&mut self, round_ms: TimestampMs) -> Evaluated {
-        let at = round_ms + TimestampMs::try_from(PHASE_MS).unwrap_or(0);
-        let step = self.alerts.step(&mut self.database, at);
-        self.evaluations += 1;
-        if self.evaluations.is_multiple_of(FORGET_EVERY) {
-            self.database.forget_before(at);
+    /// Has groups evaluated at the moments of another server, and not a fixed time after each round.
+    fn shift(&mut self, moments: &[Moment]) {
+        for Moment { file, group, at } in moments {
+            let phase_ms = TimestampMs::try_from(at.0 / 1_000).unwrap_or(0);
+            self.alerts.shift(file, group, phase_ms);
         }
+    }
+
+    /// Evaluates the rules that are due after a round and before the next.
+    pub fn evaluate(&mut self, round_ms: TimestampMs) -> Evaluated {
+        let next_round_ms = round_ms + TimestampMs::try_from(INTERVAL_MS).unwrap_or(0);
         let failure = |failure: &promql::rules::RuleFailure| {
             format!("{}, {}: {}", failure.group, failure.rule, failure.message)
         };
-        Evaluated {
-            failures: step.failures.iter().map(failure).collect(),
-            transitions: step.transitions,
+        let mut evaluated = Evaluated::default();
+        let mut at = self.alerts.next_after(round_ms - 1);
+        while at < next_round_ms {
+            let step = self.alerts.step(&mut self.database, at);
+            evaluated.failures.extend(step.failures.iter().map(failure));
+            evaluated.transitions.extend(step.transitions);
+            at = self.alerts.next_after(at);
         }
+        self.evaluations += 1;
+        if self.evaluations.is_multiple_of(FORGET_EVERY) {
+            self.database.forget_before(round_ms);
+        }
+        evaluated
     }
 }
 

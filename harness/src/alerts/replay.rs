@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use promql::{Database, SeriesId, Settings};
 
-use super::{Evaluation, RuleText, row, settings};
+use super::{Evaluation, Moment, RuleText, row, settings};
 use crate::recording::series::Samples;
 use crate::recording::{AlertRow, Scrapes};
 
@@ -28,6 +28,13 @@ pub fn replay_as(
     settings: Settings,
 ) -> (Vec<AlertRow>, Vec<String>) {
     feed(scrapes, &mut Evaluation::with(rules, settings))
+}
+
+/// The same where groups are evaluated at other moments than the monitor's: those of a server that watched too.
+pub fn replay_at(scrapes: &Scrapes, rules: &[RuleText], moments: &[Moment]) -> Vec<AlertRow> {
+    let mut evaluation = Evaluation::new(rules);
+    evaluation.shift(moments);
+    feed(scrapes, &mut evaluation).0
 }
 
 /// What rules wrote over a recording, with every sample of it and of the metrics in `names`, and with the rules that failed.

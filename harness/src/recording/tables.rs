@@ -238,6 +238,13 @@ pub enum Journal {
     },
     /// A real Prometheus watched beside the monitor. Missing where there was none.
     Prometheus,
+    /// A group of rules was evaluated there, as it is once every interval.
+    EvaluatedInPrometheus {
+        /// The file that the group stands in.
+        file: String,
+        /// Its name.
+        group: String,
+    },
     /// An alert that began to fire there.
     FiredInPrometheus {
         /// Its name.

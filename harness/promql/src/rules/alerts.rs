@@ -16,7 +16,7 @@ pub struct AlertSettings {
     pub query: Settings,
     /// Milliseconds between the evaluations of a group that names no interval. At least 1.
     pub interval_ms: i64,
-    /// Groups are evaluated at multiples of their interval plus this. A server derives it from a hash of the group's name.
+    /// Groups are evaluated at multiples of their interval plus this, where [`Alerts::shift`] says nothing else.
     pub phase_ms: i64,
     /// The labels that the server adds to everything it sends; templates can read them.
     pub external_labels: Labels,
@@ -70,8 +70,10 @@ impl Worker {
 
 #[derive(Debug)]
 struct RunningGroup {
+    file: Arc<str>,
     name: Arc<str>,
     interval_ms: i64,
+    phase_ms: i64,
     offset_ms: i64,
     rules: Vec<Worker>,
 }
@@ -80,7 +82,6 @@ struct RunningGroup {
 #[derive(Debug)]
 pub struct Alerts {
     context: Context,
-    phase_ms: i64,
     groups: Vec<RunningGroup>,
 }
 
@@ -88,15 +89,28 @@ impl Alerts {
     /// Starts with all alerts inactive. Groups are evaluated in the order of the files and, in a file, of its groups.
     pub fn new(files: Vec<RuleFile>, settings: AlertSettings) -> Self {
         let interval_ms = settings.interval_ms.max(1);
-        let groups = files.into_iter().flat_map(|file| file.groups);
-        let groups = groups.map(|group| RunningGroup::new(group, interval_ms)).collect();
+        let mut groups = Vec::new();
+        for file in files {
+            let name: Arc<str> = Arc::from(file.name);
+            let new = |group| RunningGroup::new(&name, group, interval_ms, settings.phase_ms);
+            groups.extend(file.groups.into_iter().map(new));
+        }
         let context = Context {
             engine: Engine::new(settings.query),
             external_labels: settings.external_labels,
             external_url: settings.external_url,
             queries: RefCell::default(),
         };
-        Self { context, phase_ms: settings.phase_ms, groups }
+        Self { context, groups }
+    }
+
+    /// Has one group evaluated at multiples of its interval plus `phase_ms`. A server derives it from a hash of the group's
+    /// name and file, so each has its own. A group that there is not is no error.
+    pub fn shift(&mut self, file: &str, group: &str, phase_ms: i64) {
+        let those = |running: &&mut RunningGroup| (&*running.file, &*running.name) == (file, group);
+        for group in self.groups.iter_mut().filter(those) {
+            group.phase_ms = phase_ms;
+        }
     }
 
     /// Tells the database how long it must keep the samples of each metric that rules read.
@@ -142,13 +156,13 @@ impl Alerts {
 
     /// Whether some group is to be evaluated at this time.
     pub fn due(&self, at: TimestampMs) -> bool {
-        self.groups.iter().any(|group| group.is_due(at, self.phase_ms))
+        self.groups.iter().any(|group| group.is_due(at))
     }
 
     /// The next time after `at` at which some group is to be evaluated; the end of time if there is no group.
     pub fn next_after(&self, at: TimestampMs) -> TimestampMs {
         let next = |group: &RunningGroup| {
-            at + group.interval_ms - (at - self.phase_ms).rem_euclid(group.interval_ms)
+            at + group.interval_ms - (at - group.phase_ms).rem_euclid(group.interval_ms)
         };
         self.groups.iter().map(next).min().unwrap_or(TimestampMs::MAX)
     }
@@ -157,7 +171,7 @@ impl Alerts {
     /// Times must grow from call to call, and the database must be the same.
     pub fn step(&mut self, database: &mut Database, at: TimestampMs) -> Step {
         let mut step = Step::default();
-        for group in self.groups.iter_mut().filter(|group| group.is_due(at, self.phase_ms)) {
+        for group in self.groups.iter_mut().filter(|group| group.is_due(at)) {
             let evaluation = Evaluation { context: &self.context, at, offset_ms: group.offset_ms };
             for rule in &mut group.rules {
                 let done = match rule {
@@ -188,7 +202,7 @@ impl Alerts {
 }
 
 impl RunningGroup {
-    fn new(group: Group, interval_ms: i64) -> Self {
+    fn new(file: &Arc<str>, group: Group, interval_ms: i64, phase_ms: i64) -> Self {
         let name: Arc<str> = Arc::from(group.name);
         let limit = group.limit;
         let worker = |rule| match rule {
@@ -200,11 +214,12 @@ impl RunningGroup {
         };
         let rules = group.rules.into_iter().map(worker).collect();
         let interval_ms = group.interval_ms.unwrap_or(interval_ms);
-        Self { name: Arc::clone(&name), interval_ms, offset_ms: group.query_offset_ms, rules }
+        let (file, offset_ms) = (Arc::clone(file), group.query_offset_ms);
+        Self { file, name: Arc::clone(&name), interval_ms, phase_ms, offset_ms, rules }
     }
 
-    fn is_due(&self, at: TimestampMs, phase_ms: i64) -> bool {
-        (at - phase_ms).rem_euclid(self.interval_ms) == 0
+    fn is_due(&self, at: TimestampMs) -> bool {
+        (at - self.phase_ms).rem_euclid(self.interval_ms) == 0
     }
 
     /// The queries of rules and, as far as their texts tell, of templates.

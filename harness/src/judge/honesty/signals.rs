@@ -9,7 +9,7 @@ use kv_node::telemetry::{Place, catalogue};
 use kv_node::worker::ScriptName;
 
 use super::{has, steady, told, total};
-use crate::alerts;
+use crate::alerts::{self, Moment};
 use crate::recording::{AlertRow, AlertState, Journal, Recording};
 use crate::spec::time::IncidentTime;
 
@@ -163,8 +163,12 @@ pub(super) fn alerts(recording: &Recording) -> Vec<String> {
     wrong
 }
 
+/// Prometheus tells when it began to evaluate, which is some milliseconds after the moment for which it does.
+const LATE: Duration = Duration::from_millis(500);
+
 /// Where a real Prometheus watched as well: what began to fire there began to fire here, within one evaluation of its rule, and the
-/// other way round.
+/// other way round. Each server has moments of its own at which it evaluates a group, so ours is asked at those of the other:
+/// else it would be chance which of the two a threshold's crossing comes just before.
 fn prometheus(recording: &Recording) -> Vec<String> {
     if !recording.journal.iter().any(|(_, entry)| *entry == Journal::Prometheus) {
         return Vec::new();
@@ -173,7 +177,18 @@ fn prometheus(recording: &Recording) -> Vec<String> {
     let interval = |alert: &str| {
         intervals.get(alert).copied().unwrap_or(Duration::from_millis(alerts::INTERVAL_MS))
     };
-    let here = recording.alerts.iter().filter(|row| row.to == AlertState::Firing);
+    let moments: Vec<Moment> = recording
+        .journal
+        .iter()
+        .filter_map(|(at, entry)| match entry {
+            Journal::EvaluatedInPrometheus { file, group } => {
+                Some(Moment { file: file.clone(), group: group.clone(), at: *at })
+            }
+            _ => None,
+        })
+        .collect();
+    let replayed = alerts::replay_at(&recording.metrics, &recording.spec.rules, &moments);
+    let here = replayed.iter().filter(|row| row.to == AlertState::Firing);
     let here: Vec<Fired<'_>> = here.map(|row| (row.at, &*row.alert, &row.labels)).collect();
     let there = recording.journal.iter().filter_map(|(at, entry)| match entry {
         Journal::FiredInPrometheus { alert, labels } => Some((*at, &**alert, labels)),
@@ -182,7 +197,7 @@ fn prometheus(recording: &Recording) -> Vec<String> {
     let there: Vec<Fired<'_>> = there.collect();
     let lacking = |those: &[Fired<'_>], these: &[Fired<'_>], which: &str| {
         let near = |a: &Fired<'_>, b: &Fired<'_>| {
-            (a.1, a.2) == (b.1, b.2) && a.0.since(b.0).max(b.0.since(a.0)) <= interval(a.1)
+            (a.1, a.2) == (b.1, b.2) && a.0.since(b.0).max(b.0.since(a.0)) <= interval(a.1) + LATE
         };
         // What fires in the last interval the other may not have seen.
         let alone = |one: &&Fired<'_>| {

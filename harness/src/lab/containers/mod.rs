@@ -251,6 +251,7 @@ impl Hosts for InContainers {
         }
         if let Some((remote, Replay { wall_us, incident_us, .. })) = &up.prometheus {
             let incident_at = |at: Timestamp| incident_us.after(at.since(*wall_us));
+            seen.extend(prometheus::evaluated(remote, &stage.spec.rules, incident_at).await?);
             seen.extend(prometheus::fired(remote, &stage.spec.rules, incident_at).await?);
             seen.push((*incident_us, Journal::Prometheus));
         }

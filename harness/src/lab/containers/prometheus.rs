@@ -9,6 +9,7 @@ use http::Request;
 use kv_node::env::{Listener, Timestamp};
 use kv_node::ids::Peer;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::remote::Remote;
@@ -77,6 +78,11 @@ pub(super) fn mount(folder: &Path) -> String {
     format!("{}:{CONFIG}:ro", folder.display())
 }
 
+/// Under which name it is given a file of rules.
+fn rule_file(at: usize) -> String {
+    format!("rules-{at}.yml")
+}
+
 /// Writes its configuration and its rules. JSON is YAML as well.
 pub(super) fn write(
     stage: &Stage,
@@ -89,7 +95,7 @@ pub(super) fn write(
     let millis = |ms: u64| format!("{ms}ms");
     let mut rule_files = Vec::new();
     for (at, rules) in stage.spec.rules.iter().enumerate() {
-        let name = format!("{at}.yml");
+        let name = rule_file(at);
         std::fs::write(folder.join(&name), &rules.text).map_err(failed)?;
         rule_files.push(name);
     }
@@ -130,13 +136,28 @@ pub(super) fn write(
 }
 
 #[derive(Deserialize)]
-struct Answer {
-    data: Data,
+struct Answer<T> {
+    data: T,
 }
 
 #[derive(Deserialize)]
-struct Data {
+struct Matrix {
     result: Vec<Series>,
+}
+
+#[derive(Deserialize)]
+struct Groups {
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Group {
+    name: String,
+    /// Its path within the container.
+    file: String,
+    /// RFC 3339; the year 1 before the first one.
+    last_evaluation: String,
 }
 
 #[derive(Deserialize)]
@@ -146,6 +167,34 @@ struct Series {
     values: Vec<(f64, String)>,
 }
 
+async fn ask<T: DeserializeOwned>(remote: &Remote, path: &str) -> Result<T, LabError> {
+    let failed = |why: String| LabError::Host("prometheus".to_owned(), why);
+    let request = Request::get(path).body(Bytes::new());
+    let request = request.map_err(|error| failed(error.to_string()))?;
+    let answer = remote.call(Listener::Admin, request).await;
+    let answer = answer.map_err(|error| failed(error.to_string()))?;
+    let answer: Answer<T> = serde_json::from_slice(answer.body())
+        .map_err(|error| failed(format!("its answer to {path} cannot be read: {error}")))?;
+    Ok(answer.data)
+}
+
+/// When each group of rules was evaluated last. A group that has not been is not among them.
+pub(super) async fn evaluated(
+    remote: &Remote,
+    rules: &[RuleText],
+    incident_at: impl Fn(Timestamp) -> IncidentTime,
+) -> Result<Vec<(IncidentTime, Journal)>, LabError> {
+    let told: Groups = ask(remote, "/api/v1/rules").await?;
+    let entry = |Group { name, file, last_evaluation }: Group| {
+        let at: jiff::Timestamp = last_evaluation.parse().ok()?;
+        let at = Timestamp(u64::try_from(at.as_microsecond()).ok()?);
+        let rules = rules.iter().enumerate().find(|(at, _)| file.ends_with(&rule_file(*at)))?.1;
+        let entry = Journal::EvaluatedInPrometheus { file: rules.file.clone(), group: name };
+        Some((incident_at(at), entry))
+    };
+    Ok(told.groups.into_iter().filter_map(entry).collect())
+}
+
 /// What has fired so far, each time when it began.
 pub(super) async fn fired(
     remote: &Remote,
@@ -153,16 +202,10 @@ pub(super) async fn fired(
     incident_at: impl Fn(Timestamp) -> IncidentTime,
 ) -> Result<Vec<(IncidentTime, Journal)>, LabError> {
     let query = utf8_percent_encode("ALERTS{alertstate=\"firing\"}[6h]", NON_ALPHANUMERIC);
-    let failed = |why: String| LabError::Host("prometheus".to_owned(), why);
-    let request = Request::get(format!("/api/v1/query?query={query}")).body(Bytes::new());
-    let request = request.map_err(|error| failed(error.to_string()))?;
-    let answer = remote.call(Listener::Admin, request).await;
-    let answer = answer.map_err(|error| failed(error.to_string()))?;
-    let answer: Answer = serde_json::from_slice(answer.body())
-        .map_err(|error| failed(format!("its answer is no vector: {error}")))?;
+    let matrix: Matrix = ask(remote, &format!("/api/v1/query?query={query}")).await?;
     let intervals = alerts::intervals(rules);
     let mut fired = Vec::new();
-    for mut series in answer.data.result {
+    for mut series in matrix.result {
         let alert = series.metric.remove("alertname").unwrap_or_default();
         series.metric.remove("alertstate");
         series.metric.remove("__name__");

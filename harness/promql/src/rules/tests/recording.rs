@@ -88,6 +88,26 @@ groups:
 }
 
 #[test]
+fn a_group_can_have_moments_of_its_own_and_no_other_is_moved() {
+    let mut server = Server::new(
+        "
+groups:
+  - {name: moved, interval: 3m, rules: [{record: moved, expr: requests}]}
+  - {name: stays, interval: 3m, rules: [{record: stays, expr: requests}]}
+",
+    );
+    // 28 minutes are one minute more than nine times three.
+    server.alerts.shift("rules.yml", "moved", 28 * MINUTE);
+    server.alerts.shift("other.yml", "stays", 28 * MINUTE);
+    assert_eq!(server.alerts.next_after(0), MINUTE);
+    assert_eq!(server.alerts.next_after(MINUTE), 3 * MINUTE);
+    let values: Input<'_> = (REQUESTS, "1 2 3 4 5");
+    server.run(&[values]);
+    assert_eq!(server.ask("timestamp(moved)", 4), [r#"{dc="fra1", pod="a"} 240"#]);
+    assert_eq!(server.ask("timestamp(stays)", 4), [r#"{dc="fra1", pod="a"} 180"#]);
+}
+
+#[test]
 fn rules_say_which_metrics_must_be_stored() {
     let server = Server::new(
         r#"
