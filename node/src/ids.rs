@@ -1,6 +1,7 @@
 //! Names of things. Each is a type of its own, so that a region is never taken for a data center.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -54,10 +55,6 @@ name! {
     Region
 }
 name! {
-    /// The host name under which a namespace's stores are reached.
-    HostName
-}
-name! {
     /// A namespace: one customer's keys.
     Namespace
 }
@@ -77,6 +74,48 @@ name! {
 name! {
     /// What a release ships, such as `kv-2023-07`.
     BuildId
+}
+
+/// The host name under which a namespace's stores are reached: not empty, and such that a header carries it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HostName(Arc<str>);
+
+impl HostName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that is no [`HostName`]. Whoever wrote it writes letters, digits, dots and hyphens.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is no host name")]
+pub struct NoHostName(String);
+
+impl FromStr for HostName {
+    type Err = NoHostName;
+
+    fn from_str(text: &str) -> Result<Self, NoHostName> {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(NoHostName(text.to_owned()));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for HostName {
+    type Error = NoHostName;
+
+    fn try_from(text: String) -> Result<Self, NoHostName> {
+        text.parse()
+    }
+}
+
+impl From<HostName> for String {
+    fn from(name: HostName) -> Self {
+        name.0.as_ref().to_owned()
+    }
 }
 
 impl Dc {

@@ -52,9 +52,8 @@ pub(super) fn taken_for_granted(_: &Cache, _: &Ctx, _: &TierAsk) -> Option<Respo
 
 /// What the sender told.
 pub(super) fn context(headers: &HeaderMap) -> Option<ControlContext> {
-    let host = text(headers, HOST).filter(|host| !host.is_empty())?;
-    let (host, route) = (host, text(headers, ROUTE).unwrap_or_default());
-    Some(ControlContext { host: HostName::from(host), route: Dc::from(route) })
+    let host: HostName = text(headers, HOST)?.parse().ok()?;
+    Some(ControlContext { host, route: Dc::from(text(headers, ROUTE).unwrap_or_default()) })
 }
 
 /// Tells it.

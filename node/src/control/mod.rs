@@ -202,8 +202,7 @@ impl Control {
                 Err(_) => bare(StatusCode::INTERNAL_SERVER_ERROR),
             },
             (&Method::POST, CHANGE) => match serde_json::from_slice(request.body()) {
-                Ok(Change::Release { by, document }) => self.release(&by, &document).await,
-                Ok(change) => self.change(&change),
+                Ok(change) => self.change(&change).await,
                 Err(_) => bare(StatusCode::BAD_REQUEST),
             },
             (&Method::POST, SUSPECT) => match serde_json::from_slice(request.body()) {
@@ -237,7 +236,7 @@ impl Control {
         by_token || self.secret.verify(request, &Peer::from(NAME), self.env.clock.now())
     }
 
-    fn change(self: &Arc<Self>, change: &Change) -> Response<Bytes> {
+    async fn change(self: &Arc<Self>, change: &Change) -> Response<Bytes> {
         let dc = match change {
             Change::Maintenance { dc }
             | Change::Return { dc }
@@ -282,8 +281,7 @@ impl Control {
                     intended.enrolled.remove(namespace);
                 }
             }),
-            // It answers by itself: see `serve`.
-            Change::Release { .. } => return bare(StatusCode::BAD_REQUEST),
+            Change::Release { by, document } => return self.release(by, document).await,
         };
         Response::new(Bytes::from(format!("{{\"revision\":{revision}}}")))
     }

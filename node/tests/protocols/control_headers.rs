@@ -16,7 +16,8 @@ const PUT: Method = Method::PUT;
 
 /// Several data centers whose stores have a name, with a build that lacks some safeguards.
 fn named(lacks: &[Safeguard]) -> Plan {
-    let hosts = StoreHosts { default: "stores.internal".into(), namespaces: BTreeMap::new() };
+    let hosts =
+        StoreHosts { default: "stores.internal".parse().unwrap(), namespaces: BTreeMap::new() };
     let build = Build { lacks: lacks.iter().copied().collect(), ..Build::current() };
     Plan { store_hosts: Some(hosts), build, ..Plan::several() }
 }

@@ -26,7 +26,7 @@ pub(in super::super) struct File {
     #[serde(default)]
     pub(super) origins: BTreeMap<Region, Region>,
     /// The names under which upper tiers reach the stores; none where they know the stores themselves.
-    pub(super) store_hosts: Option<StoreHosts>,
+    pub(super) store_hosts: Option<Spanned<StoreHosts>>,
     #[serde(default)]
     pub(super) peers: BTreeMap<String, PeerTable>,
     pub(super) stores: Vec<Spanned<Store>>,

@@ -21,7 +21,7 @@ use kv_node::config::{
 };
 use kv_node::control::NAME;
 use kv_node::env::Listener;
-use kv_node::ids::{BuildId, Dc, Peer};
+use kv_node::ids::{BuildId, Dc, Namespace, Peer};
 use kv_node::safeguards::Build;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -131,7 +131,7 @@ impl Source {
                 members: Arc::new(Members {
                     dcs: file.members.into_iter().map(|(dc, table)| (dc, table.into())).collect(),
                     origins: file.origins,
-                    store_hosts: file.store_hosts,
+                    store_hosts: file.store_hosts.map(Spanned::into_inner),
                 }),
                 stores,
                 control,
@@ -168,6 +168,15 @@ impl Source {
         if !self.file.members.contains_key(dc.get_ref()) {
             let known: Vec<&str> = self.file.members.keys().map(Dc::as_str).collect();
             return Err(self.unknown(dc.span(), "member", dc.get_ref().as_str(), &known));
+        }
+        if let Some(hosts) = &self.file.store_hosts {
+            let known: Vec<&str> =
+                self.file.namespaces.iter().map(|about| about.id.as_str()).collect();
+            for namespace in hosts.get_ref().namespaces.keys().map(Namespace::as_str) {
+                if !known.contains(&namespace) {
+                    return Err(self.unknown(hosts.span(), "namespace", namespace, &known));
+                }
+            }
         }
         match &self.file.isolates {
             Some(isolates) if *isolates.get_ref() == 0 => {

@@ -21,6 +21,10 @@ MEL01 = { region = "OC", regional_weight = 2 }
 [origins]
 OC = "OC"
 
+[store_hosts]
+default = "stores.internal"
+namespaces = { ns-1 = "stores.one.internal" }
+
 [peers]
 MEL01 = { tier = "10.0.0.2:8790" }
 store-a = { store = "store-a.example:9000" }
@@ -106,6 +110,8 @@ fn what_is_wrong_is_told_with_its_place_and_what_may_be_meant() {
         wrong("secret = \"0001", "secret = \"00x1"),
         wrong("token = \"t\"", ""),
         wrong("isolates = 4", "isolates = 0"),
+        wrong("\"stores.internal\"", "\"\""),
+        wrong("ns-1 = \"stores", "ns-3 = \"stores"),
         wrong(
             "control = \"control\"",
             "control = \"ctl\"\npeers.ctl = { control = \"10.0.0.9:80\" }",
