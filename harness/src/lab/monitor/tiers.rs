@@ -15,7 +15,7 @@ use http::{Method, Request, StatusCode};
 use kv_node::api::rest;
 use kv_node::cache::placement::Placement;
 use kv_node::config::{Members, Snapshot};
-use kv_node::env::{Listener, NodeEnv};
+use kv_node::env::{Listener, NodeEnv, Timestamp};
 use kv_node::ids::{Dc, Name};
 use kv_node::telemetry::catalogue;
 use kv_node::telemetry::registry::{Counter, Registry};
@@ -109,21 +109,23 @@ impl Tiers {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
+    /// Each road has its moments on the clock, whenever it was begun and however late a wakeup is: which of a round's reads
+    /// fall into two minutes of maintenance is the same in every lab.
     pub(super) async fn run(self: Arc<Self>) {
-        let roads = u32::try_from(self.roads.len()).unwrap_or(u32::MAX);
-        let pause = (PERIOD / roads.max(1)).max(PAUSE_MIN);
+        let Ok(roads @ 1..) = u32::try_from(self.roads.len()) else { return };
+        let pause = (PERIOD / roads).max(PAUSE_MIN);
+        let pause_us = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
+        let mut turn = 0;
         loop {
-            for at in 0..self.roads.len() {
-                self.env.clock.sleep(pause).await;
-                if self.stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                let this = self.clone();
-                self.env.tasks.spawn(Box::pin(async move { this.probe(at).await }));
-            }
-            if self.roads.is_empty() {
+            let now = self.env.clock.now();
+            turn = (now.0 / pause_us).max(turn) + 1;
+            self.env.clock.sleep(Timestamp(turn.saturating_mul(pause_us)).since(now)).await;
+            if self.stopped.load(Ordering::Relaxed) {
                 return;
             }
+            let at = usize::try_from(turn % u64::from(roads)).unwrap_or(0);
+            let this = self.clone();
+            self.env.tasks.spawn(Box::pin(async move { this.probe(at).await }));
         }
     }
 
