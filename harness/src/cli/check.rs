@@ -25,11 +25,11 @@ pub(super) fn check(root: &Path, chosen: &Chosen) -> Exit {
     }
 }
 
-/// What needs itself to be mended, each with the first scenario in whose topology it does.
+/// What needs itself to be mended, each with the first scenario in which it does.
 fn circles(scenarios: &[Scenario]) -> Vec<String> {
     let mut known = BTreeMap::new();
     for scenario in scenarios {
-        for circle in dependencies::circles(&scenario.spec.topology) {
+        for circle in dependencies::circles(&scenario.spec) {
             known.entry(circle).or_insert(&scenario.place);
         }
     }

@@ -139,7 +139,7 @@ fn take_signal(measure: &Measure, window: Window, recording: &Recording) -> Take
         Measure::ControlHostsLost => super::honesty::control_hosts_lost(recording),
         Measure::WrittenAlike => super::safety::written_alike(recording),
         Measure::DependencyCycles => {
-            let circles = dependencies::circles(&recording.spec.topology);
+            let circles = dependencies::circles(&recording.spec);
             let note = circles.first().map(|circle| circle.join(" needs ")).unwrap_or_default();
             Taken::new(count(circles.len() as u64), 1).note(note)
         }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::topology::Topology;
+use kv_node::safeguards::Safeguard;
 
-/// The components of a topology that need each other, each with those that it needs.
-fn needs(topology: &Topology) -> BTreeMap<&'static str, Vec<&'static str>> {
+use super::Spec;
+
+/// The components that need each other to be mended, each with those that it needs. Who takes back a release logs in first,
+/// unless the release tool's build takes that from anybody.
+fn needs(spec: &Spec) -> BTreeMap<&'static str, Vec<&'static str>> {
     let mut needs = BTreeMap::from([("kv", vec!["release tool"])]);
-    if let Some(products) = &topology.products {
-        if products.login.is_some() {
+    if let Some(products) = &spec.topology.products {
+        if products.login.is_some() && !spec.build.has(Safeguard::RollbackWithoutLogin) {
             needs.insert("release tool", vec!["access"]);
         }
         needs.insert("access", vec!["kv"]);
@@ -17,8 +20,8 @@ fn needs(topology: &Topology) -> BTreeMap<&'static str, Vec<&'static str>> {
 }
 
 /// Every circle, beginning with its first component by name.
-pub fn circles(topology: &Topology) -> Vec<Vec<&'static str>> {
-    let needs = needs(topology);
+pub fn circles(spec: &Spec) -> Vec<Vec<&'static str>> {
+    let needs = needs(spec);
     let mut circles = Vec::new();
     for start in needs.keys() {
         follow(&needs, &mut vec![*start], &mut circles);
