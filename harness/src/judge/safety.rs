@@ -6,15 +6,18 @@
 //! time.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kv_node::ids::{Dc, Namespace};
+use kv_node::env::Listener;
+use kv_node::ids::{Dc, Namespace, Peer};
 use kv_node::safeguards::Safeguard;
 
 use super::measure::Taken;
 use super::{Finding, Verdict, ownership};
 use crate::recording::{CopyRow, FIRST_VALUE, NO_VALUE, OperationRow, Outcome, Recording};
+use crate::spec::fault::{Fault, FaultKind};
 use crate::spec::time::{self, IncidentTime};
 use crate::spec::{Action, Spec};
 
@@ -31,14 +34,16 @@ type Key<'a> = (&'a str, &'a str);
 
 /// A write as the history of a key has it.
 #[derive(Clone, Copy, Debug)]
-struct Write {
+struct Write<'a> {
     value: u64,
+    /// Where; `None` for what was there in the beginning.
+    dc: Option<&'a str>,
     sent: IncidentTime,
     /// When it was acknowledged; `None` where it was not.
     acknowledged: Option<IncidentTime>,
 }
 
-impl Write {
+impl Write<'_> {
     /// Whether it was over before another began, so that the other is later beyond doubt.
     fn over_before(&self, sent: IncidentTime) -> bool {
         self.acknowledged.is_some_and(|at| at < sent)
@@ -47,13 +52,13 @@ impl Write {
 
 /// The writes of one key.
 #[derive(Default)]
-struct History {
-    writes: Vec<Write>,
+struct History<'a> {
+    writes: Vec<Write<'a>>,
     /// Of the acknowledged ones, by when that was, the latest beginning so far.
     newest: Vec<(IncidentTime, IncidentTime)>,
 }
 
-impl History {
+impl<'a> History<'a> {
     fn close(&mut self) {
         let mut acknowledged: Vec<(IncidentTime, IncidentTime)> = self
             .writes
@@ -75,7 +80,7 @@ impl History {
     }
 
     /// What may have written a value that was read by a moment.
-    fn sources(&self, value: u64, by: IncidentTime) -> impl Iterator<Item = &Write> {
+    fn sources(&self, value: u64, by: IncidentTime) -> impl Iterator<Item = &Write<'a>> {
         self.writes.iter().filter(move |write| write.value == value && write.sent <= by)
     }
 }
@@ -93,10 +98,11 @@ struct Wrong {
 pub(super) fn check(recording: &Recording, configured: &ownership::History) -> Vec<Finding> {
     let histories = histories(recording);
     let mut wrong = Wrong::default();
-    let bounded = bounded(recording);
+    let (bounded, parted) = (bounded(recording), parted(&recording.spec));
     for read in recording.operations.iter().filter(|row| &*row.operation == "get") {
         if let Some(history) = histories.get(&(&*read.namespace, &*read.key)) {
             let bound = || bound(recording, configured, read);
+            let bounded = bounded && !parted.iter().any(|time| time.contains(&read.at));
             check_read(read, history, bounded.then(bound), &mut wrong);
         }
     }
@@ -123,15 +129,15 @@ pub(super) fn check(recording: &Recording, configured: &ownership::History) -> V
     findings
 }
 
-fn histories(recording: &Recording) -> BTreeMap<Key<'_>, History> {
-    let mut histories: BTreeMap<Key<'_>, History> = BTreeMap::new();
+fn histories(recording: &Recording) -> BTreeMap<Key<'_>, History<'_>> {
+    let mut histories: BTreeMap<Key<'_>, History<'_>> = BTreeMap::new();
     let first = |namespace: &str, key: &str| {
         let about = recording.spec.topology.namespaces.iter().find(|n| n.id.as_str() == namespace);
         let place: Option<u32> = key.strip_prefix('k').and_then(|place| place.parse().ok());
         let laid = about.zip(place).is_some_and(|(about, place)| place < about.keys);
         let begin = IncidentTime(0);
         let value = if laid { FIRST_VALUE } else { NO_VALUE };
-        Write { value, sent: begin, acknowledged: Some(begin) }
+        Write { value, dc: None, sent: begin, acknowledged: Some(begin) }
     };
     for row in &recording.operations {
         let history = histories.entry((&*row.namespace, &*row.key)).or_insert_with(|| History {
@@ -144,6 +150,7 @@ fn histories(recording: &Recording) -> BTreeMap<Key<'_>, History> {
             if !refused {
                 history.writes.push(Write {
                     value: row.value,
+                    dc: Some(&*row.dc),
                     sent: row.at,
                     acknowledged: row.outcome.succeeded().then_some(row.ended),
                 });
@@ -160,6 +167,33 @@ fn bounded(recording: &Recording) -> bool {
     spec.topology.dcs.keys().all(|dc| spec.build_of(dc).has(Safeguard::BoundedStaleness))
 }
 
+/// When a fault keeps some data centers from a store that others reach, and until what that store missed must be there. A write
+/// from one side lies in the other store alone then, and the other side's reads take the first answer: of consistency and
+/// availability this design chose the latter (kv.md C.2, PA/EL), so there is no bound.
+fn parted(spec: &Spec) -> Vec<Range<IncidentTime>> {
+    let topology = &spec.topology;
+    let parts = |fault: &Fault| {
+        let slow = matches!(fault.kind, FaultKind::Latency { .. } | FaultKind::Jitter { .. });
+        let listens = fault.listener.is_none_or(|listener| listener == Listener::Store);
+        let kept_from = |store: &Peer| {
+            let from = |dc: &Dc| fault.from.is(&dc.peer(), &topology.dcs[dc].region);
+            let kept = topology.dcs.keys().filter(|dc| from(dc)).count();
+            fault.to.is_store(store, &topology.stores[store])
+                && kept > 0
+                && kept < topology.dcs.len()
+        };
+        !slow && listens && topology.stores.keys().any(kept_from)
+    };
+    let faults = spec.timeline.iter().filter_map(|planned| match &planned.action {
+        Action::Fault { fault, for_s } if parts(fault) => {
+            let healed = planned.at.after(Duration::from_secs(*for_s));
+            Some(planned.at..healed.after(LEVEL_WITHIN))
+        }
+        _ => None,
+    });
+    faults.collect()
+}
+
 /// How old a read may be: a minute where the namespace took the new backend all the while, else what its reader asks for.
 fn bound(recording: &Recording, configured: &ownership::History, read: &OperationRow) -> Duration {
     let (dc, namespace) = (Dc::from(&*read.dc), Namespace::from(&*read.namespace));
@@ -172,7 +206,12 @@ fn bound(recording: &Recording, configured: &ownership::History, read: &Operatio
     about.map_or(BOUND, |about| BOUND.max(Duration::from_secs(about.cache_ttl_s)))
 }
 
-fn check_read(read: &OperationRow, history: &History, bound: Option<Duration>, wrong: &mut Wrong) {
+fn check_read(
+    read: &OperationRow,
+    history: &History<'_>,
+    bound: Option<Duration>,
+    wrong: &mut Wrong,
+) {
     if !matches!(read.outcome, Outcome::Status(200 | 404)) {
         return;
     }
@@ -189,14 +228,19 @@ fn check_read(read: &OperationRow, history: &History, bound: Option<Duration>, w
     let Some(bound) = bound else { return };
     let Some(newest) = history.newest_before(read.at.before(bound + SLACK)) else { return };
     if sources.all(|write| write.over_before(newest)) {
+        let later = history.writes.iter().find(|write| write.sent == newest);
         let what = format!(
-            "{} at {}, a later write was sent at {}",
+            "{} at {}, a later write was sent at {}{}",
             told(read),
             time::format(read.at),
-            time::format(newest)
+            time::format(newest),
+            later.and_then(|write| write.dc).map(|dc| format!(" in {dc}")).unwrap_or_default()
         );
-        let deletion = history.writes.iter().any(|w| w.sent == newest && w.value == NO_VALUE);
-        if deletion { wrong.undeleted.push(what) } else { wrong.too_old.push(what) }
+        if later.is_some_and(|write| write.value == NO_VALUE) {
+            wrong.undeleted.push(what)
+        } else {
+            wrong.too_old.push(what)
+        }
     }
 }
 
@@ -204,7 +248,11 @@ fn told(read: &OperationRow) -> String {
     format!("{}/{} in {}", read.namespace, read.key, read.dc)
 }
 
-fn check_copies(recording: &Recording, histories: &BTreeMap<Key<'_>, History>, wrong: &mut Wrong) {
+fn check_copies(
+    recording: &Recording,
+    histories: &BTreeMap<Key<'_>, History<'_>>,
+    wrong: &mut Wrong,
+) {
     let mut by_key: BTreeMap<Key<'_>, Vec<&CopyRow>> = BTreeMap::new();
     for copy in &recording.copies {
         by_key.entry((&*copy.namespace, &*copy.key)).or_default().push(copy);

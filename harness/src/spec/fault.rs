@@ -22,6 +22,23 @@ pub enum Who {
     Stores,
 }
 
+impl Who {
+    /// Whether a data center of a region is among them.
+    pub fn is(&self, dc: &Peer, region: &Region) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Peer(peer) => peer == dc,
+            Self::Region(wanted) => wanted == region,
+            Self::Clients | Self::Stores => false,
+        }
+    }
+
+    /// Whether a store of a region is among them.
+    pub fn is_store(&self, store: &Peer, region: &Region) -> bool {
+        matches!(self, Self::Stores) || self.is(store, region)
+    }
+}
+
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

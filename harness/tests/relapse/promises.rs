@@ -7,7 +7,8 @@ use relapse::lab::{drive, sim};
 use relapse::recording::{
     FIRST_VALUE, NO_VALUE, OperationRow, Outcome, Recording, RecordingWriter,
 };
-use relapse::spec::Scenario;
+use relapse::spec::fault::{Fault, FaultKind, Who};
+use relapse::spec::{Action, Planned, Scenario};
 
 use crate::repo::{Copy, scenarios};
 
@@ -77,6 +78,27 @@ fn every_promise_that_is_broken_is_named() {
     found(&with(read_of(&write, write.value + 1_000_000)), "read what was never written");
     found(&with(read_of(&write, FIRST_VALUE)), "read what is older than the bound");
     found(&with(read_of(&write, NO_VALUE)), "lost a write that was acknowledged");
+
+    // Where only some reach a store, nobody is promised to see what others wrote.
+    let mut parted = scenario.clone();
+    let store = parted.spec.topology.stores.keys().next().unwrap().clone();
+    let cut = |from: Who| Action::Fault {
+        fault: Fault {
+            kind: FaultKind::Partition,
+            from,
+            to: Who::Peer(store.clone()),
+            listener: None,
+            probability: 1.0,
+            bursts_ms: None,
+        },
+        for_s: 60,
+    };
+    let mut changed = quiet().1;
+    changed.operations.push(read_of(&write, FIRST_VALUE));
+    parted.spec.timeline = vec![Planned { at: write.at, action: cut(Who::Region("OC".into())) }];
+    assert!(judged(&parted, &changed).findings.is_empty());
+    parted.spec.timeline = vec![Planned { at: write.at, action: cut(Who::Anyone) }];
+    found(&judged(&parted, &changed), "read what is older than the bound");
 
     // The write becomes a deletion: a later read of what was before it brings that back.
     let mut changed = quiet().1;
