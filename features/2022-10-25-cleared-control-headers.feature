@@ -7,6 +7,12 @@ Feature: Cleared control headers
   Rule: as it happened
     Background:
       Given the topology "cdn-2022" with its traffic
+      # Twice as many where a small share or a small difference is measured.
+      And customers send 15 requests a second from 10:40 on
+      And customers send 30 requests a second from 13:20 on
+      And customers send 15 requests a second from 14:25 on
+      And customers send 30 requests a second from 16:50 on
+      And customers send 15 requests a second from 17:40 on
       And every data center runs build "kv-2022-10"
       # The small one that was taken for the cause.
       And data center "AKL" goes down for maintenance at 11:20 and returns at 18:32
@@ -100,6 +106,7 @@ Feature: Cleared control headers
   Rule: had they done otherwise
     Background:
       Given the topology "cdn-2022" with its traffic
+      And customers send 15 requests a second
       And the replay starts at 2022-10-25 16:30
       And every data center runs build "kv-2022-10"
       # As far as the release had come, but at once.
@@ -211,7 +218,7 @@ Feature: Cleared control headers
 
     Scenario: it clears them, but whoever lacks them refuses and says so
       Given every data center runs the current build without "canary-first"
-      And customers send 200 requests a second
+      And customers send 200 requests a second from 17:02 on
       When it is 17:03
       And "the tracing team" releases:
         """
@@ -226,7 +233,7 @@ Feature: Cleared control headers
 
     Scenario: nobody says so, but the first stage has a large upper tier, and the release is taken back
       Given every data center runs the current build
-      And customers send 200 requests a second
+      And customers send 200 requests a second from 16:56 on
       When it is 16:57
       And "the tracing team" releases:
         """

@@ -7,13 +7,16 @@ Feature: Data centers returning from maintenance
   Rule: as it happened
     Background:
       Given the topology "kv-2023-07" with its traffic
-      # As many as power needs while something is measured; at night, and after the second alerts, only that nobody recovers.
-      And customers send 15 requests a second
+      # As many as power needs while something is measured, and as alerts on a count need while they are to cross it; at night,
+      # and after the second alerts, only that nobody recovers.
+      And customers send 10 requests a second
       And customers send 65 requests a second from 21:45 on
-      And customers send 20 requests a second from 02:30 the next day on
-      And customers send 65 requests a second from 04:45 the next day on
-      And customers send 10 requests a second from 06:15 the next day on
-      And customers send 65 requests a second from 13:40 the next day on
+      And customers send 40 requests a second from 22:45 on
+      And customers send 10 requests a second from 00:10 the next day on
+      And customers send 5 requests a second from 02:30 the next day on
+      And customers send 65 requests a second from 05:10 the next day on
+      And customers send 3 requests a second from 05:55 the next day on
+      And customers send 20 requests a second from 13:40 the next day on
       And every data center runs build "kv-2023-07"
       And data centers "MEL01", "VIE02" and "JNB01" go down for maintenance at 20:52 and return at 21:52
 
@@ -44,7 +47,8 @@ Feature: Data centers returning from maintenance
   Rule: had an alert named the owner
     Scenario: the same people switch the new backend off ten minutes after the page
       Given the topology "kv-2023-07" with its traffic
-      And customers send 40 requests a second
+      And customers send 10 requests a second
+      And customers send 40 requests a second from 21:45 on
       And the replay starts at 2023-07-17 21:32
       And every data center runs build "kv-2023-07"
       And data centers "MEL01", "VIE02" and "JNB01" go down for maintenance at 21:40 and return at 21:52
@@ -97,12 +101,14 @@ Feature: Data centers returning from maintenance
   Rule: with the safeguards that would have prevented it
     Background:
       Given the topology "kv-2023-07" with its traffic
-      And customers send 15 requests a second
-      And customers send 50 requests a second from 21:45 on
+      And customers send 5 requests a second
+      And customers send 15 requests a second from 21:45 on
       And data centers "MEL01", "VIE02" and "JNB01" go down for maintenance at 20:52 and return at 21:52
 
     Scenario: with every safeguard the return goes unnoticed
       Given every data center runs the current build
+      # Of the customer in one region it takes a thousand to tell.
+      And customers send 25 requests a second from 21:46 on
       When it is 22:52
       Then R1-h1 holds
 

@@ -38,6 +38,9 @@ Feature: The only store goes away
   Rule: with the safeguards that would have tamed the return
     Scenario: whoever misses with others waits for them, and the store is asked little more than usual
       Given the topology "kv-2025-06" with its traffic
+      # While all is lost that can be lost, fewer are enough.
+      And customers send 8 requests a second from 18:15 on
+      And customers send 20 requests a second from 20:10 on
       And every data center runs the current build
       When it is 17:52
       And these faults act for 148 minutes:

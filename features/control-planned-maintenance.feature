@@ -5,7 +5,7 @@ Feature: What is planned
 
   Background:
     Given the topology "kv-2023-07" with its traffic
-    And customers send 15 requests a second
+    And customers send 13 requests a second
     And the replay starts at 2023-07-11 08:00
 
   Scenario: a data center goes and comes back, and its region does not notice
@@ -18,8 +18,8 @@ Feature: What is planned
 
   Scenario: three times as many requests come for half an hour
     Given every data center runs the current build
-    And customers send 45 requests a second from 08:30 on
-    And customers send 15 requests a second from 09:00 on
+    And customers send 39 requests a second from 08:30 on
+    And customers send 13 requests a second from 09:00 on
     When it is 09:30
     Then the share of failed requests stays below 0.02 %
     And at least 110000 requests were sent

@@ -5,7 +5,7 @@ Feature: A rolling deploy
 
   Scenario: from a sliver of one class to all of the world in an hour
     Given the topology "kv-2023-10" with its traffic
-    And customers send 20 requests a second
+    And customers send 15 requests a second
     And the replay starts at 2023-10-30 18:00
     And every data center runs the current build
     When it is 18:15
@@ -26,7 +26,8 @@ Feature: A rolling deploy
     Then the share of failed requests stays below 0.02 %
     And no alert of severity "page" fired
     When 5 minutes pass
+    # A flapping link costs a scrape now and then.
     Then this query over telemetry stays above 13.5:
       """
-      sum(node_build_info{script="gateway",build="kv-2023-10-30"})
+      sum(max_over_time(node_build_info{script="gateway",build="kv-2023-10-30"}[1m]))
       """

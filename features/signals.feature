@@ -4,6 +4,7 @@ Feature: What on-call sees
 
   Background:
     Given the topology "small" with its traffic and without noise
+    And customers send 30 requests a second
     And the replay starts at 2023-07-11 12:00
 
   Rule: of a fault of the network

@@ -6,7 +6,7 @@ Feature: A store goes away
   Rule: one of two, for an hour
     Background:
       Given the topology "small" with its traffic
-      And customers send 30 requests a second
+      And customers send 15 requests a second
       And the replay starts at 2023-07-11 12:00
       When 20 minutes pass
 
@@ -78,7 +78,7 @@ Feature: A store goes away
     Background:
       Given the topology "cold" with its traffic and without noise
       # It is bursts that count, not requests: about ten of both stores at once.
-      And customers send 5 requests a second
+      And customers send 3 requests a second
       And the replay starts at 2023-07-11 12:00
 
     Scenario: two stores fail a tenth as often as one does

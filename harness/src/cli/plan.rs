@@ -37,8 +37,10 @@ fn text(scenario: &Scenario) -> String {
     let dcs = spec.topology.dcs.len();
     let noise = if spec.noise { "with noise" } else { "without noise" };
     lines.push(format!(
-        "  {dcs} data centers, {} requests a second {noise}; build {}",
-        spec.topology.traffic.requests_per_s, spec.build.id
+        "  {dcs} data centers, {} requests a second {noise}, about {:.0} in all; build {}",
+        spec.topology.traffic.requests_per_s,
+        spec.requests(),
+        spec.build.id
     ));
     for (dc, build) in &spec.builds {
         lines.push(format!("  {dc} runs build {}", build.id));
