@@ -5,19 +5,18 @@
 //! after the other had ended; of two that overlap either may win. A write that was not acknowledged may have happened, at any
 //! time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kv_node::env::Listener;
-use kv_node::ids::{Dc, Namespace, Peer};
+use kv_node::ids::{Dc, Namespace};
 use kv_node::safeguards::Safeguard;
 
 use super::measure::Taken;
 use super::{Finding, Verdict, ownership};
 use crate::recording::{CopyRow, FIRST_VALUE, NO_VALUE, OperationRow, Outcome, Recording};
-use crate::spec::fault::{Fault, FaultKind};
+use crate::spec::fault::{Fault, FaultKind, Who};
 use crate::spec::time::{self, IncidentTime};
 use crate::spec::{Action, Spec};
 
@@ -41,6 +40,9 @@ struct Write<'a> {
     sent: IncidentTime,
     /// When it was acknowledged; `None` where it was not.
     acknowledged: Option<IncidentTime>,
+    /// From when on others must know of it, but for the bound: when it was acknowledged, or when a store that its writer could not
+    /// reach must have it.
+    known: Option<IncidentTime>,
 }
 
 impl Write<'_> {
@@ -54,26 +56,23 @@ impl Write<'_> {
 #[derive(Default)]
 struct History<'a> {
     writes: Vec<Write<'a>>,
-    /// Of the acknowledged ones, by when that was, the latest beginning so far.
+    /// Of the acknowledged ones, by when others must know of them, the latest beginning so far.
     newest: Vec<(IncidentTime, IncidentTime)>,
 }
 
 impl<'a> History<'a> {
     fn close(&mut self) {
-        let mut acknowledged: Vec<(IncidentTime, IncidentTime)> = self
-            .writes
-            .iter()
-            .filter_map(|write| Some((write.acknowledged?, write.sent)))
-            .collect();
-        acknowledged.sort_unstable();
+        let known = self.writes.iter().filter_map(|write| Some((write.known?, write.sent)));
+        let mut known: Vec<(IncidentTime, IncidentTime)> = known.collect();
+        known.sort_unstable();
         let mut latest = IncidentTime(0);
-        for (at, sent) in acknowledged {
+        for (at, sent) in known {
             latest = latest.max(sent);
             self.newest.push((at, latest));
         }
     }
 
-    /// The latest beginning of a write that was acknowledged before a moment.
+    /// The latest beginning of a write of which others had to know before a moment.
     fn newest_before(&self, moment: IncidentTime) -> Option<IncidentTime> {
         let count = self.newest.partition_point(|(at, _)| *at < moment);
         self.newest[..count].last().map(|(_, sent)| *sent)
@@ -98,11 +97,10 @@ struct Wrong {
 pub(super) fn check(recording: &Recording, configured: &ownership::History) -> Vec<Finding> {
     let histories = histories(recording);
     let mut wrong = Wrong::default();
-    let (bounded, parted) = (bounded(recording), parted(&recording.spec));
+    let bounded = bounded(recording);
     for read in recording.operations.iter().filter(|row| &*row.operation == "get") {
         if let Some(history) = histories.get(&(&*read.namespace, &*read.key)) {
             let bound = || bound(recording, configured, read);
-            let bounded = bounded && !parted.iter().any(|time| time.contains(&read.at));
             check_read(read, history, bounded.then(bound), &mut wrong);
         }
     }
@@ -130,6 +128,16 @@ pub(super) fn check(recording: &Recording, configured: &ownership::History) -> V
 }
 
 fn histories(recording: &Recording) -> BTreeMap<Key<'_>, History<'_>> {
+    let parted = parted(&recording.spec);
+    let known = |row: &OperationRow| {
+        let kept = |parted: &&Parted| {
+            parted.kept.contains(&Dc::from(&*row.dc))
+                && row.at < parted.time.end
+                && row.ended >= parted.time.start
+        };
+        let level = |parted: &Parted| parted.time.end.after(LEVEL_WITHIN);
+        parted.iter().filter(kept).map(level).chain([row.ended]).max()
+    };
     let mut histories: BTreeMap<Key<'_>, History<'_>> = BTreeMap::new();
     let first = |namespace: &str, key: &str| {
         let about = recording.spec.topology.namespaces.iter().find(|n| n.id.as_str() == namespace);
@@ -137,7 +145,7 @@ fn histories(recording: &Recording) -> BTreeMap<Key<'_>, History<'_>> {
         let laid = about.zip(place).is_some_and(|(about, place)| place < about.keys);
         let begin = IncidentTime(0);
         let value = if laid { FIRST_VALUE } else { NO_VALUE };
-        Write { value, dc: None, sent: begin, acknowledged: Some(begin) }
+        Write { value, dc: None, sent: begin, acknowledged: Some(begin), known: Some(begin) }
     };
     for row in &recording.operations {
         let history = histories.entry((&*row.namespace, &*row.key)).or_insert_with(|| History {
@@ -153,6 +161,7 @@ fn histories(recording: &Recording) -> BTreeMap<Key<'_>, History<'_>> {
                     dc: Some(&*row.dc),
                     sent: row.at,
                     acknowledged: row.outcome.succeeded().then_some(row.ended),
+                    known: known(row).filter(|_| row.outcome.succeeded()),
                 });
             }
         }
@@ -167,31 +176,38 @@ fn bounded(recording: &Recording) -> bool {
     spec.topology.dcs.keys().all(|dc| spec.build_of(dc).has(Safeguard::BoundedStaleness))
 }
 
-/// When a fault keeps some data centers from a store that others reach, and until what that store missed must be there. A write
-/// from one side lies in the other store alone then, and the other side's reads take the first answer: of consistency and
-/// availability this design chose the latter (kv.md C.2, PA/EL), so there is no bound.
-fn parted(spec: &Spec) -> Vec<Range<IncidentTime>> {
+/// A store out of reach for some.
+struct Parted {
+    /// Whom a partition keeps from the store.
+    kept: BTreeSet<Dc>,
+    /// While it does.
+    time: Range<IncidentTime>,
+}
+
+/// Where a partition keeps some data centers from a store that others reach. What one of them writes lies in the other store alone,
+/// and whoever reaches both takes the first answer: of consistency and availability this design chose the latter (kv.md C.2,
+/// PA/EL).
+fn parted(spec: &Spec) -> Vec<Parted> {
     let topology = &spec.topology;
-    let parts = |fault: &Fault| {
-        let slow = matches!(fault.kind, FaultKind::Latency { .. } | FaultKind::Jitter { .. });
-        let listens = fault.listener.is_none_or(|listener| listener == Listener::Store);
-        let kept_from = |store: &Peer| {
-            let from = |dc: &Dc| fault.from.is(&dc.peer(), &topology.dcs[dc].region);
-            let kept = topology.dcs.keys().filter(|dc| from(dc)).count();
-            fault.to.is_store(store, &topology.stores[store])
-                && kept > 0
-                && kept < topology.dcs.len()
+    let kept = |fault: &Fault| -> BTreeSet<Dc> {
+        let is_dc = |who: &Who, dc: &Dc| who.is(&dc.peer(), &topology.dcs[dc].region);
+        let is_store =
+            |who: &Who| topology.stores.iter().any(|(store, region)| who.is_store(store, region));
+        // It cuts both ways, however it is written.
+        let cut = |dc: &&Dc| {
+            (is_dc(&fault.from, dc) && is_store(&fault.to))
+                || (is_store(&fault.from) && is_dc(&fault.to, dc))
         };
-        !slow && listens && topology.stores.keys().any(kept_from)
+        topology.dcs.keys().filter(cut).cloned().collect()
     };
-    let faults = spec.timeline.iter().filter_map(|planned| match &planned.action {
-        Action::Fault { fault, for_s } if parts(fault) => {
+    let parted = spec.timeline.iter().filter_map(|planned| match &planned.action {
+        Action::Fault { fault, for_s } if fault.kind == FaultKind::Partition => {
             let healed = planned.at.after(Duration::from_secs(*for_s));
-            Some(planned.at..healed.after(LEVEL_WITHIN))
+            Some(Parted { kept: kept(fault), time: planned.at..healed })
         }
         _ => None,
     });
-    faults.collect()
+    parted.filter(|parted| parted.kept.len() < topology.dcs.len()).collect()
 }
 
 /// How old a read may be: a minute where the namespace took the new backend all the while, else what its reader asks for.

@@ -245,15 +245,11 @@ impl Wire {
     }
 
     fn is(&self, who: &Who, peer: &Peer, host: &Host) -> bool {
-        match who {
-            Who::Anyone => true,
-            Who::Peer(wanted) => wanted == peer,
-            Who::Region(region) => {
-                self.regions[host.region] == *region
-                    && matches!(host.kind, HostKind::Dc | HostKind::Store)
-            }
-            Who::Clients => host.kind == HostKind::Clients,
-            Who::Stores => host.kind == HostKind::Store,
+        match host.kind {
+            HostKind::Dc => who.is(peer, &self.regions[host.region]),
+            HostKind::Store => who.is_store(peer, &self.regions[host.region]),
+            HostKind::Clients => *who == Who::Clients || who.is_apart(peer),
+            HostKind::Control | HostKind::Products => who.is_apart(peer),
         }
     }
 

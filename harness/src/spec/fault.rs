@@ -33,6 +33,11 @@ impl Who {
         }
     }
 
+    /// Whether somebody who is neither data center nor store nor customer is among them.
+    pub fn is_apart(&self, peer: &Peer) -> bool {
+        matches!(self, Self::Anyone) || matches!(self, Self::Peer(wanted) if wanted == peer)
+    }
+
     /// Whether a store of a region is among them.
     pub fn is_store(&self, store: &Peer, region: &Region) -> bool {
         matches!(self, Self::Stores) || self.is(store, region)

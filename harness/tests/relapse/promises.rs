@@ -79,27 +79,6 @@ fn every_promise_that_is_broken_is_named() {
     found(&with(read_of(&write, FIRST_VALUE)), "read what is older than the bound");
     found(&with(read_of(&write, NO_VALUE)), "lost a write that was acknowledged");
 
-    // Where only some reach a store, nobody is promised to see what others wrote.
-    let mut parted = scenario.clone();
-    let store = parted.spec.topology.stores.keys().next().unwrap().clone();
-    let cut = |from: Who| Action::Fault {
-        fault: Fault {
-            kind: FaultKind::Partition,
-            from,
-            to: Who::Peer(store.clone()),
-            listener: None,
-            probability: 1.0,
-            bursts_ms: None,
-        },
-        for_s: 60,
-    };
-    let mut changed = quiet().1;
-    changed.operations.push(read_of(&write, FIRST_VALUE));
-    parted.spec.timeline = vec![Planned { at: write.at, action: cut(Who::Region("OC".into())) }];
-    assert!(judged(&parted, &changed).findings.is_empty());
-    parted.spec.timeline = vec![Planned { at: write.at, action: cut(Who::Anyone) }];
-    found(&judged(&parted, &changed), "read what is older than the bound");
-
     // The write becomes a deletion: a later read of what was before it brings that back.
     let mut changed = quiet().1;
     for row in &mut changed.operations {
@@ -123,4 +102,43 @@ fn every_promise_that_is_broken_is_named() {
         copy.value = FIRST_VALUE;
     }
     found(&judged(&scenario, &changed), "lost a write that was acknowledged");
+}
+
+/// For a minute from a write on, some are cut off from a store.
+fn parted(scenario: &Scenario, write: &OperationRow, from: Who, to: Who) -> Scenario {
+    let kind = FaultKind::Partition;
+    let fault = Fault { kind, from, to, listener: None, probability: 1.0, bursts_ms: None };
+    let mut parted = scenario.clone();
+    let action = Action::Fault { fault, for_s: 60 };
+    parted.spec.timeline = vec![Planned { at: write.at, action }];
+    parted
+}
+
+#[test]
+fn who_cannot_reach_a_store_writes_what_others_need_not_know_until_it_has_caught_up() {
+    let (scenario, mut recording) = quiet();
+    let write = lonely_write(&recording);
+    let mut stores = scenario.spec.topology.stores.keys().cloned();
+    let store = Who::Peer(stores.next().unwrap());
+    let writer = Who::Peer(write.dc.as_ref().into());
+    let other = scenario.spec.topology.dcs.keys().find(|dc| dc.as_str() != &*write.dc).unwrap();
+    let other = Who::Peer(other.peer());
+    let old = read_of(&write, FIRST_VALUE);
+    recording.operations.push(old.clone());
+
+    let holds = |from: &Who, to: &Who| {
+        let parted = parted(&scenario, &write, from.clone(), to.clone());
+        judged(&parted, &recording).findings.is_empty()
+    };
+    assert!(holds(&writer, &store) && holds(&store, &writer));
+    assert!(!holds(&other, &store) && !holds(&Who::Anyone, &store) && !holds(&writer, &other));
+
+    let late = |mut row: OperationRow| {
+        row.at = row.at.after(Duration::from_mins(10));
+        row.ended = row.ended.after(Duration::from_mins(10));
+        row
+    };
+    recording.operations.push(late(old));
+    let parted = parted(&scenario, &write, writer, store);
+    found(&judged(&parted, &recording), "read what is older than the bound");
 }
