@@ -192,6 +192,14 @@ pub fn intervals(rules: &[RuleText]) -> BTreeMap<String, Duration> {
     intervals
 }
 
+/// The groups of rules, each with its file.
+pub fn groups(rules: &[RuleText]) -> Vec<(String, String)> {
+    let files = rules.iter().filter_map(|rules| RuleFile::parse(&rules.file, &rules.text).ok());
+    files
+        .flat_map(|file| file.groups.into_iter().map(move |group| (file.name.clone(), group.name)))
+        .collect()
+}
+
 /// The metrics that rules write.
 pub fn written(files: &[RuleFile]) -> BTreeSet<String> {
     let rules = files.iter().flat_map(|file| &file.groups).flat_map(|group| &group.rules);

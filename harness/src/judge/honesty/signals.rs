@@ -201,7 +201,7 @@ fn prometheus(recording: &Recording) -> Vec<String> {
         };
         // What fires in the last interval the other may not have seen.
         let alone = |one: &&Fired<'_>| {
-            one.0 < recording.spec.end.before(interval(one.1))
+            one.0 < recording.spec.end.before(interval(one.1) + LATE)
                 && !these.iter().any(|other| near(one, other))
         };
         let say = |one: &Fired<'_>| {
@@ -213,8 +213,13 @@ fn prometheus(recording: &Recording) -> Vec<String> {
         };
         those.iter().filter(alone).map(say).collect::<Vec<_>>()
     };
-    let mut wrong = lacking(&here, &there, "the monitor");
+    let mut wrong = lacking(&here, &there, "ours");
     wrong.extend(lacking(&there, &here, "Prometheus"));
+    wrong.extend(alerts::groups(&recording.spec.rules).into_iter().filter_map(|(file, group)| {
+        let known = moments.iter().any(|moment| (&moment.file, &moment.group) == (&file, &group));
+        (!known)
+            .then(|| format!("{file}: Prometheus does not tell when it evaluated group {group}"))
+    }));
     wrong
 }
 
