@@ -95,8 +95,8 @@ pub(super) fn take(
             judge.peak(window, *status, *minutes, scope)
         }
         Measure::UnansweredShare { scope } => judge.unanswered(window, scope),
-        Measure::UnansweredSpread { between, requests_min } => {
-            judge.unanswered_spread(window, *between, *requests_min)
+        Measure::UnansweredSpread { between, requests_min, parts_min } => {
+            judge.unanswered_spread(window, *between, (*requests_min, *parts_min))
         }
         Measure::SecondsToLastUnanswered { scope } => judge.last_unanswered(window, scope),
         Measure::TierRequests { dcs } => judge.tier_requests(window, dcs),

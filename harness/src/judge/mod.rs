@@ -208,21 +208,25 @@ fn judge_expectation(
 fn judge_check(check: &Check, recording: &Recording, history: &ownership::History) -> JudgedCheck {
     let Taken { value, interval, evidence, note } =
         measure::take(&check.measure, check.window, recording, history);
-    let verdict = match value {
+    // Where there is an interval, all of it has to lie within the bound.
+    let all = value.map(|value| {
+        let (low, high) = interval.unwrap_or((value, value));
+        [low, value, high]
+    });
+    let verdict = match &all {
         // Whoever looked at nothing has seen nothing.
         None => Verdict::Fail,
-        Some(value) => {
-            let ends = interval.map_or([value, value], |(low, high)| [low, high]);
-            let holds = check.bound.holds(value) && ends.iter().all(|end| check.bound.holds(*end));
-            if holds { Verdict::Pass } else { Verdict::Fail }
-        }
+        Some(all) if all.iter().all(|value| check.bound.holds(*value)) => Verdict::Pass,
+        Some(_) => Verdict::Fail,
     };
+    let margins = all.iter().flatten();
+    let margins = margins.filter_map(|value| check.bound.margin(*value, check.measure.unit()));
     JudgedCheck {
         label: check.measure.label(),
         unit: Some(check.measure.unit()),
         basis: check.basis,
         bound: check.bound,
-        margin: value.and_then(|value| check.bound.margin(value, check.measure.unit())),
+        margin: margins.min_by(f64::total_cmp),
         value,
         interval,
         evidence,

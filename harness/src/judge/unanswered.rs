@@ -27,7 +27,7 @@ impl Judge<'_> {
         &self,
         window: Window,
         between: Parts,
-        requests_min: u64,
+        (requests_min, parts_min): (u64, usize),
     ) -> Taken {
         let mut parts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         let mut add = |part: String, outcome: Outcome, requests: u64| {
@@ -56,8 +56,9 @@ impl Judge<'_> {
         let by_share = |a: &_, b: &_| share(a).total_cmp(&share(b));
         let (least, most) = (parts.iter().min_by(by_share), parts.iter().max_by(by_share));
         let (Some(least), Some(most)) = (least, most) else { return Taken::nothing() };
-        if parts.len() < 2 {
-            return Taken::nothing().note("there is one part only");
+        if parts.len() < parts_min.max(2) {
+            let parts = parts.len();
+            return Taken::nothing().note(format!("{parts} have {requests_min} requests"));
         }
         let evidence = parts.values().map(|(_, sent)| sent).sum();
         let told =

@@ -134,6 +134,8 @@ pub enum Measure {
         between: Parts,
         /// Parts with fewer requests are passed over.
         requests_min: u64,
+        /// So many parts must be left: with fewer nothing has been compared.
+        parts_min: usize,
     },
     /// Seconds from the beginning of the window to the last request in it that nobody answered; 0 where there is none.
     SecondsToLastUnanswered {
