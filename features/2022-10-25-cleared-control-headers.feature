@@ -9,7 +9,7 @@ Feature: Cleared control headers
       Given the topology "cdn-2022" with its traffic
       # Twice as many where a small share or a small difference is measured.
       And customers send 15 requests a second from 10:40 on
-      And customers send 30 requests a second from 13:20 on
+      And customers send 30 requests a second from 11:20 on
       And customers send 15 requests a second from 14:25 on
       And customers send 30 requests a second from 16:50 on
       And customers send 15 requests a second from 17:40 on
@@ -205,6 +205,7 @@ Feature: Cleared control headers
 
     Scenario: the wrapper passes on what it reads, and nothing is lost
       Given every data center runs build "kv-2022-10"
+      And customers send 20 requests a second
       When it is 16:55
       And "the tracing team" releases:
         """
@@ -219,6 +220,7 @@ Feature: Cleared control headers
     Scenario: it clears them, but whoever lacks them refuses and says so
       Given every data center runs the current build without "canary-first"
       And customers send 200 requests a second from 17:02 on
+      And customers send 30 requests a second from 17:05 on
       When it is 17:03
       And "the tracing team" releases:
         """
@@ -234,6 +236,7 @@ Feature: Cleared control headers
     Scenario: nobody says so, but the first stage has a large upper tier, and the release is taken back
       Given every data center runs the current build
       And customers send 200 requests a second from 16:56 on
+      And customers send 30 requests a second from 17:03 on
       When it is 16:57
       And "the tracing team" releases:
         """

@@ -8,8 +8,8 @@ Feature: A malformed pipeline
     Background:
       Given the topology "kv-2023-07" with its traffic
       And customers send 20 requests a second
-      And customers send 150 requests a second from 23:44 on
-      And customers send 50 requests a second from 23:58 on
+      And customers send 200 requests a second from 23:45 on
+      And customers send 50 requests a second from 23:57 on
       And every data center runs build "kv-2023-07"
       When it is 23:46
       And "an engineer" releases:
@@ -85,7 +85,7 @@ Feature: A malformed pipeline
       Given every data center runs the current build without "release-schema", "build-exists" and "unknown-build-answered"
       # A thousandth of that is one request in two seconds: enough to be seen within a minute.
       And customers send 500 requests a second from 23:45 on
-      And customers send 50 requests a second from 23:49 on
+      And customers send 50 requests a second from 23:48 on
       When it is 23:46
       And "an engineer" releases:
         """

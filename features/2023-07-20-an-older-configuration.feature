@@ -61,7 +61,7 @@ Feature: An older configuration carried forward
   Rule: with the safeguards that would have prevented it
     Background:
       Given the topology "kv-2023-07" with its traffic
-      And customers send 15 requests a second
+      And customers send 10 requests a second
       And the replay starts at 2023-07-20 18:52
 
     Scenario Outline: a release cannot carry what was live before, and a switch that is off stays off

@@ -158,7 +158,7 @@ Feature: Production pointed at a build of staging
       And every data center runs the current build without "environment-filter" and "build-of-environment"
       # A thousandth of that is one request in two or three seconds.
       And customers send 400 requests a second from 19:39 on
-      And customers send 50 requests a second from 19:43 on
+      And customers send 50 requests a second from 19:42 on
       When it is 19:40
       And "an engineer" releases:
         """

@@ -7,6 +7,8 @@ Feature: The only store goes away
   Rule: as it happened
     Background:
       Given the topology "kv-2025-06" with its traffic
+      And customers send 10 requests a second
+      And customers send 20 requests a second from 17:20 on
       And every data center runs build "kv-2025-06"
       When it is 17:52
       And these faults act for 148 minutes:
@@ -38,6 +40,8 @@ Feature: The only store goes away
   Rule: with the safeguards that would have tamed the return
     Scenario: whoever misses with others waits for them, and the store is asked little more than usual
       Given the topology "kv-2025-06" with its traffic
+      And customers send 10 requests a second
+      And customers send 20 requests a second from 17:20 on
       # While all is lost that can be lost, fewer are enough.
       And customers send 8 requests a second from 18:15 on
       And customers send 20 requests a second from 20:10 on
@@ -52,6 +56,8 @@ Feature: The only store goes away
     # Edges begin anew with nothing, all at once, and the store is slow: everybody misses the same few keys.
     Scenario: of many who miss one key of a slow store, one asks
       Given the topology "hot" with its traffic and without noise
+      And customers send 60 requests a second
+      And customers send 200 requests a second from 20:13 on
       And the replay starts at 2025-06-12 20:10
       And every data center runs the current build
       When it is 20:20

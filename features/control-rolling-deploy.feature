@@ -26,7 +26,7 @@ Feature: A rolling deploy
     Then the share of failed requests stays below 0.02 %
     And no alert of severity "page" fired
     When 5 minutes pass
-    # A flapping link costs a scrape now and then.
+    # A scrape is missed now and then.
     Then this query over telemetry stays above 13.5:
       """
       sum(max_over_time(node_build_info{script="gateway",build="kv-2023-10-30"}[1m]))

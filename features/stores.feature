@@ -78,7 +78,7 @@ Feature: A store goes away
     Background:
       Given the topology "cold" with its traffic and without noise
       # It is bursts that count, not requests: about ten of both stores at once.
-      And customers send 3 requests a second
+      And customers send 2 requests a second
       And the replay starts at 2023-07-11 12:00
 
     Scenario: two stores fail a tenth as often as one does
