@@ -60,6 +60,15 @@ impl Topology {
             .unwrap()
     }
 
+    /// A secret in a file that nobody else may read.
+    fn key(&self, text: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = self.folder.path().join(&text[..2]);
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        file
+    }
+
     /// Releases a text out of a file.
     fn release(&mut self, text: &str) -> Output {
         let file = self.folder.path().join("release.toml");
@@ -218,14 +227,7 @@ fn only_whoever_knows_the_secret_or_for_alerts_the_token_is_let_in() {
 fn a_change_that_cannot_be_made_says_why() {
     let mut topology = Topology::new();
     let control = topology.control.address("control").to_string();
-    let key = |name: &str, text: &str| -> PathBuf {
-        use std::os::unix::fs::PermissionsExt as _;
-        let file = topology.folder.path().join(name);
-        std::fs::write(&file, text).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        file
-    };
-    let (right, wrong) = (key("right", &secret()), key("wrong", &"1f".repeat(32)));
+    let (right, wrong) = (topology.key(&secret()), topology.key(&"1f".repeat(32)));
     let asked = |at: &str, key: &Path, dc: &str| {
         let secret = ["--secret-file", key.to_str().unwrap()];
         let ended =
@@ -271,4 +273,35 @@ fn a_release_is_refused_with_its_reason_or_taken_and_taken_back() {
     let again = topology.release("environment = \"production\"\nrollback = \"gateway\"\n");
     let said = String::from_utf8_lossy(&again.stderr);
     assert!(said.contains("no release of gateway is there to be rolled back"), "{said}");
+}
+
+#[test]
+fn breaking_the_glass_passes_the_login_and_nothing_else() {
+    let mut topology = Topology::new();
+    let admin = topology.edge.address("admin");
+    let next = "node_build_info{script=\"gateway\",build=\"next\",environment=\"production\"} ";
+    let glass = "break_glass = \"the login is down\"\n[gateway]\nbuild = \"next\"\npercent = 50\n";
+
+    let elsewhere = topology.release(&format!("environment = \"staging\"\n{glass}"));
+    let said = String::from_utf8_lossy(&elsewhere.stderr);
+    assert!(!elsewhere.status.success(), "{elsewhere:?}");
+    assert!(said.contains("this is production, and the release is for staging"), "{said}");
+    let for_nothing = glass.replace("the login is down", "");
+    let reasonless = topology.release(&format!("environment = \"production\"\n{for_nothing}"));
+    let said = String::from_utf8_lossy(&reasonless.stderr);
+    assert!(said.contains("line 2, break_glass: it gives no reason"), "{said}");
+    assert_eq!(metric(admin, next), None, "nothing of it was done");
+
+    let file = topology.folder.path().join("unsigned.toml");
+    std::fs::write(&file, format!("environment = \"production\"\n{glass}")).unwrap();
+    let key = topology.key(&"1f".repeat(32));
+    let at = topology.control.address("control").to_string();
+    let [key, file] = [&key, &file].map(|path| path.to_str().unwrap());
+    let release = ["release", "--by", "a stranger", file];
+    let said = run(&[&["change", "--control", &at, "--secret-file", key], &release[..]].concat());
+    assert!(said.code == Some(2) && said.stderr.contains("another secret"), "{}", said.stderr);
+    assert_eq!(metric(admin, next), None, "a reason is no signature");
+
+    assert!(topology.release(&format!("environment = \"production\"\n{glass}")).status.success());
+    until(admin, next, 1);
 }
