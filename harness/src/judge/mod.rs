@@ -213,12 +213,9 @@ fn judge_check(check: &Check, recording: &Recording, history: &ownership::Histor
         let (low, high) = interval.unwrap_or((value, value));
         [low, value, high]
     });
-    let verdict = match &all {
-        // Whoever looked at nothing has seen nothing.
-        None => Verdict::Fail,
-        Some(all) if all.iter().all(|value| check.bound.holds(*value)) => Verdict::Pass,
-        Some(_) => Verdict::Fail,
-    };
+    // Whoever looked at nothing has seen nothing.
+    let holds = all.is_some_and(|all| all.iter().all(|value| check.bound.holds(*value)));
+    let verdict = if holds { Verdict::Pass } else { Verdict::Fail };
     let margins = all.iter().flatten();
     let margins = margins.filter_map(|value| check.bound.margin(*value, check.measure.unit()));
     JudgedCheck {

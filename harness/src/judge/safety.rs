@@ -253,9 +253,9 @@ fn check_read(
             later.and_then(|write| write.dc).map(|dc| format!(" in {dc}")).unwrap_or_default()
         );
         if later.is_some_and(|write| write.value == NO_VALUE) {
-            wrong.undeleted.push(what)
+            wrong.undeleted.push(what);
         } else {
-            wrong.too_old.push(what)
+            wrong.too_old.push(what);
         }
     }
 }
