@@ -50,6 +50,9 @@ Feature: Data centers returning from maintenance
       Given the topology "kv-2023-07" with its traffic
       And customers send 10 requests a second
       And customers send 30 requests a second from 21:45 on
+      # Many when the switch comes: the last that fails must be near it.
+      And customers send 90 requests a second from 22:01 on
+      And customers send 20 requests a second from 22:05 on
       And the replay starts at 2023-07-17 21:32
       And every data center runs build "kv-2023-07"
       And data centers "MEL01", "VIE02" and "JNB01" go down for maintenance at 21:40 and return at 21:52
