@@ -7,12 +7,16 @@ Feature: Cleared control headers
   Rule: as it happened
     Background:
       Given the topology "cdn-2022" with its traffic
-      # Twice as many where a small share or a small difference is measured.
-      And customers send 15 requests a second from 10:40 on
-      And customers send 30 requests a second from 11:20 on
-      And customers send 15 requests a second from 14:25 on
+      # As many as power needs: small shares of the world in the first stage, of a small region from 11:20 on, a small difference
+      # from 13:30 on, the peak.
+      And customers send 24 requests a second
+      And customers send 10 requests a second from 10:40 on
+      And customers send 60 requests a second from 11:20 on
+      And customers send 15 requests a second from 12:30 on
+      And customers send 30 requests a second from 13:00 on
+      And customers send 12 requests a second from 14:25 on
       And customers send 30 requests a second from 16:50 on
-      And customers send 15 requests a second from 17:40 on
+      And customers send 10 requests a second from 17:40 on
       And every data center runs build "kv-2022-10"
       # The small one that was taken for the cause.
       And data center "AKL" goes down for maintenance at 11:20 and returns at 18:32
