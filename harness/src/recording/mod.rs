@@ -22,6 +22,7 @@
 //! | `alerts` | an alert that changed its state | the monitor |
 
 mod column;
+mod journal;
 mod reader;
 mod safety;
 pub mod series;
@@ -30,11 +31,12 @@ mod tables;
 mod telemetry;
 mod writer;
 
+pub use journal::Journal;
 pub use reader::{Recording, RecordingError};
 pub use safety::{CopyRow, FIRST_VALUE, NO_VALUE, OperationRow, READ_KEYS, follows_reads};
 pub use series::{Scrapes, Series};
 pub use tables::{
-    CacheStatus, Caller, Journal, Offered, Outcome, ProductRow, RequestRow, TruthRow, WireRow,
+    CacheStatus, Caller, Offered, Outcome, ProductRow, RequestRow, TruthRow, WireRow,
 };
 pub use telemetry::{AlertRow, AlertState, AnswerRow, Exception};
 pub use writer::RecordingWriter;

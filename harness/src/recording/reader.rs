@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use kv_node::telemetry::{ResponseLine, SpanRecord};
 
 use super::SCHEMA;
+use super::journal::Journal;
 use super::safety::{CopyRow, OperationRow};
 use super::series::Scrapes;
 use super::table::Parsed;
-use super::tables::{Journal, Offered, ProductRow, RequestRow, Row, TruthRow, WireRow};
+use super::tables::{Offered, ProductRow, RequestRow, Row, TruthRow, WireRow};
 use super::telemetry::{AlertRow, AnswerRow, Exception};
 use super::writer::{Index, METRICS_FILE, digest, file};
 use crate::spec::Spec;

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::SCHEMA;
+use super::journal::Journal;
 use super::safety::{CopyRow, OperationRow};
 use super::series::Scrapes;
-use super::tables::{Journal, Offered, ProductRow, RequestRow, Row, TruthRow, WireRow};
+use super::tables::{Offered, ProductRow, RequestRow, Row, TruthRow, WireRow};
 use super::telemetry::{AlertRow, AnswerRow, Exception};
 use crate::spec::Spec;
 use crate::spec::time::IncidentTime;
