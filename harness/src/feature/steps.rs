@@ -34,12 +34,12 @@ fn replay_starts(world: &mut World, at: Clock) {
     world.start(&at.0);
 }
 
-#[given(expr = "customers send {float} requests a second")]
+#[given(expr = "customers send {float} request(s) a second")]
 fn requests_a_second(world: &mut World, number: f64) {
     world.requests_per_s(number);
 }
 
-#[given(expr = "customers send {float} requests a second from {clock} on")]
+#[given(expr = "customers send {float} request(s) a second from {clock} on")]
 fn requests_a_second_from(world: &mut World, number: f64, from: Clock) {
     world.requests_per_s_from(number, &from.0);
 }
@@ -113,7 +113,7 @@ fn enroll(world: &mut World, namespace: Quoted, to: Enrollment) {
     world.enroll(&namespace.0, to.on);
 }
 
-#[when(expr = "a bot sends {float} requests a second for {duration}")]
+#[when(expr = "a bot sends {float} request(s) a second for {duration}")]
 fn bot(world: &mut World, number: f64, span: Span) {
     world.bot(number, span.0);
 }

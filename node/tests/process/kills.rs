@@ -334,8 +334,7 @@ fn nothing_acknowledged_is_lost_whichever_store_or_node_is_killed_at_any_moment(
     let acknowledged = *run.acknowledged.lock().unwrap();
     assert!(acknowledged > KILLS * 20, "only {acknowledged} writes");
     let [given, unanswered] = run.read_back.map(AtomicU64::into_inner);
-    println!("of their own writes writers read {given} back, {unanswered} got no answer");
-    assert!(unanswered * 50 < given, "a node seldom has no answer of what it just wrote");
+    assert!(unanswered * 50 < given, "{unanswered} had no answer of what they wrote, {given} had");
 }
 
 /// Ends the writers, also where the test fails: it would wait for them.
