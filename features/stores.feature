@@ -6,7 +6,7 @@ Feature: A store goes away
   Rule: one of two, for an hour
     Background:
       Given the topology "small" with its traffic
-      And customers send 15 requests a second
+      And customers send 12 requests a second
       And the replay starts at 2023-07-11 12:00
       When 20 minutes pass
 
@@ -92,8 +92,8 @@ Feature: A store goes away
 
     Scenario: one store alone fails customers as often as it fails
       Given store "store-b" is the only one that is configured
-      When these faults act for 36 hours:
+      When these faults act for 18 hours:
         | fault  | from   | to      | amount | share                |
         | status | anyone | store-b | 503    | 1 % in bursts of 4 s |
-      And 36 hours pass
+      And 18 hours pass
       Then the share of failed requests is between 0.85 % and 1.15 %

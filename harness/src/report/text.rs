@@ -123,11 +123,24 @@ pub(super) fn replayed(check: &JudgedCheck) -> String {
 
 pub(super) fn bound(bound: &Bound, unit: Option<Unit>) -> String {
     match (bound.min, bound.max) {
-        (Some(min), Some(max)) if (max - min).abs() < f64::EPSILON => number(min, unit),
-        (Some(min), Some(max)) => format!("{} to {}", number(min, unit), number(max, unit)),
-        (Some(min), None) => format!(">= {}", number(min, unit)),
-        (None, Some(max)) => format!("<= {}", number(max, unit)),
+        (Some(min), Some(max)) if (max - min).abs() < f64::EPSILON => limit(min, unit),
+        (Some(min), Some(max)) => format!("{} to {}", limit(min, unit), limit(max, unit)),
+        (Some(min), None) => format!(">= {}", limit(min, unit)),
+        (None, Some(max)) => format!("<= {}", limit(max, unit)),
         (None, None) => String::new(),
+    }
+}
+
+/// One end of a bound. What was measured may be rounded; where it has to lie may not: "at least 99.95 %" is not "at least 100 %".
+fn limit(value: f64, unit: Option<Unit>) -> String {
+    let percent = value * 100.0;
+    let exact = |digits: &usize| {
+        let rounded: f64 = format!("{percent:.digits$}").parse().unwrap_or(percent);
+        (rounded - percent).abs() < 1e-9
+    };
+    match (unit, (1..=6).find(exact)) {
+        (Some(Unit::Share), Some(digits)) if percent.abs() >= 1.0 => format!("{percent:.digits$} %"),
+        _ => number(value, unit),
     }
 }
 
@@ -162,4 +175,18 @@ pub fn cost(about: &About) -> String {
         about.recording_bytes as f64 / 1e6,
         about.calibration_ms,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_measured_is_rounded_and_a_bound_is_not() {
+        let at_least = |min| bound(&Bound::at_least(min), Some(Unit::Share));
+        assert_eq!(at_least(0.9995), ">= 99.95 %");
+        assert_eq!(at_least(0.99), ">= 99.0 %");
+        assert_eq!(at_least(0.0005), ">= 0.050 %");
+        assert_eq!(number(0.9996, Some(Unit::Share)), "100.0 %");
+    }
 }
