@@ -139,7 +139,9 @@ fn limit(value: f64, unit: Option<Unit>) -> String {
         (rounded - percent).abs() < 1e-9
     };
     match (unit, (1..=6).find(exact)) {
-        (Some(Unit::Share), Some(digits)) if percent.abs() >= 1.0 => format!("{percent:.digits$} %"),
+        (Some(Unit::Share), Some(digits)) if percent.abs() >= 1.0 => {
+            format!("{percent:.digits$} %")
+        }
         _ => number(value, unit),
     }
 }
