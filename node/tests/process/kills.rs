@@ -195,7 +195,8 @@ impl Run<'_> {
         self.told.notify_all();
         if turn.is_multiple_of(3) {
             let read = try_ask(stream, "GET", &key.path(), b"")?;
-            // Where the only store that took the write has just died, a node knows that the other lacks it, and says so: 503.
+            // Where one store has just died, the other is not believed alone if it is known to lack the write, nor in the first
+            // minute of a node: it has no answer, and says so with 503.
             match key.between(&read, state, state) {
                 Some(true) => self.read_back[0].fetch_add(1, Ordering::Relaxed),
                 None => self.read_back[1].fetch_add(1, Ordering::Relaxed),
