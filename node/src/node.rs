@@ -125,6 +125,7 @@ impl Node {
             resolver.configure(&config);
         }
         node.announce();
+        node.env.tasks.spawn(Box::pin(node.cache.clone().stay_awake()));
         node.catch_up();
         node.crawl();
         Ok(node)

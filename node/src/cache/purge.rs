@@ -2,9 +2,11 @@
 //!
 //! A purge carries a version, and a tier remembers it as long as a fetch can last: a fill that was under way when the purge
 //! came is refused. Batches are numbered per sender and receiver; a gap in the numbers, or a sender that began anew, makes
-//! the receiver drop everything before it serves again.
+//! the receiver drop everything before it serves again. So does a gap in its own time: it stood still, purges for it failed,
+//! and whoever sends them may wait long before they are sent again.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +30,11 @@ const OUTBOX_MAX: usize = 1_000;
 const BATCH_MAX: usize = 100;
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_mins(1);
+/// How often a node looks at the clock whether it stood still.
+const LOOK_PAUSE: Duration = Duration::from_secs(2);
+/// Longer between two looks, and it stood still. After less, a sender's pause is one of its first: of sixteen seconds at the
+/// most, its jitter included.
+const STOOD_STILL: Duration = Duration::from_secs(10);
 
 /// Purges on their way to one receiver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +66,13 @@ pub(super) struct Purges {
     outboxes: Mutex<IndexMap<Dc, Outbox, FxBuildHasher>>,
     marks: Mutex<Marks>,
     received: Mutex<IndexMap<Dc, (u64, u64), FxBuildHasher>>,
+    looked: Looked,
+}
+
+/// When this node looked at the clock last.
+struct Looked {
+    at_us: AtomicU64,
+    dropping: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -89,6 +103,7 @@ impl Purges {
             outboxes: Mutex::default(),
             marks: Mutex::default(),
             received: Mutex::default(),
+            looked: Looked::new(env.clock.now()),
         }
     }
 
@@ -137,6 +152,29 @@ impl Purges {
             }
             Some(_) => false,
             None => batch.first == 0,
+        }
+    }
+}
+
+impl Looked {
+    fn new(now: Timestamp) -> Self {
+        Self { at_us: AtomicU64::new(now.0), dropping: Mutex::default() }
+    }
+
+    fn stood_still(&self, now: Timestamp) -> bool {
+        now.since(Timestamp(self.at_us.load(Ordering::Acquire))) > STOOD_STILL
+    }
+
+    /// Looks again. Where the node stood still since it looked last, everyone who looks waits until `drop` is done.
+    fn look(&self, now: Timestamp, drop: impl FnOnce()) {
+        if self.stood_still(now) {
+            let _dropping = lock(&self.dropping);
+            if self.stood_still(now) {
+                drop();
+                self.at_us.fetch_max(now.0, Ordering::Release);
+            }
+        } else if now.since(Timestamp(self.at_us.load(Ordering::Relaxed))) >= LOOK_PAUSE {
+            self.at_us.fetch_max(now.0, Ordering::Release);
         }
     }
 }
@@ -208,6 +246,21 @@ impl Cache {
         }
     }
 
+    /// Now, for whoever is about to trust the tier: if the node stood still the tier is empty afterwards.
+    pub(super) fn now_awake(&self) -> Timestamp {
+        let now = self.env.clock.now();
+        self.purges.looked.look(now, || self.drop_tier());
+        now
+    }
+
+    /// Looks at the clock for as long as the node lives. To be spawned.
+    pub async fn stay_awake(self: Arc<Self>) {
+        loop {
+            self.now_awake();
+            self.env.clock.sleep(LOOK_PAUSE).await;
+        }
+    }
+
     pub(super) fn accept_purge(&self, name: &Name, version: Version) {
         self.purges.mark(name, version, self.env.clock.now());
         self.tier.purge(name, version);
@@ -260,6 +313,22 @@ mod tests {
 
     fn name(at: usize) -> Name {
         Name::new("ns".into(), &at.to_string())
+    }
+
+    #[test]
+    fn what_a_node_holds_is_dropped_once_it_stood_still_for_more_than_ten_seconds() {
+        let at = |s: u64| Timestamp::from_unix_s(1_000 + s);
+        let looked = Looked::new(at(0));
+        let drops = std::cell::Cell::new(0);
+        let look = |s| {
+            looked.look(at(s), || drops.set(drops.get() + 1));
+            drops.get()
+        };
+        assert_eq!((look(2), look(12), look(22)), (0, 0, 0));
+        assert_eq!(look(33), 1);
+        assert_eq!((look(33), look(43)), (1, 1));
+        assert_eq!(look(40), 1, "a thread that read the clock earlier");
+        assert_eq!(look(54), 2);
     }
 
     #[test]

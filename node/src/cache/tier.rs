@@ -25,8 +25,9 @@ const ALONE_TRUST: Duration = Duration::from_secs(5);
 
 pub(super) struct Tier {
     entries: Entries,
-    flights: Flights<Name, Result<Known, TierError>>,
-    /// How often something was dropped: a fill that began before must not bring it back.
+    /// By key and [`Tier::epoch`].
+    flights: Flights<(Name, u64), Result<Known, TierError>>,
+    /// How often something was dropped: a fill that began before must not bring it back, nor answer who asked afterwards.
     epoch: AtomicU64,
 }
 
@@ -64,7 +65,7 @@ impl Cache {
             return self.read_storage(ctx, &ask.name).await.map_err(|_| TierError::Storage);
         }
         self.count_disagreement(ctx, ask);
-        let now = self.env.clock.now();
+        let now = self.now_awake();
         if let Some(entry) = self.tier.entries.get(&ask.name)
             && now < entry.expires()
             && !entry.found.expired(now.unix_s())
@@ -73,12 +74,13 @@ impl Cache {
             return Ok(Known { found: entry.found.clone(), alone: entry.alone });
         }
         ctx.note(|notes| notes.cache = Some(CacheResult::Miss));
+        let epoch = self.tier.epoch.load(Ordering::Relaxed);
         let fetched = self
             .tier
             .flights
-            .join(ctx, &self.env, &ask.name, || {
+            .join(ctx, &self.env, &(ask.name.clone(), epoch), || {
                 let (this, ctx, ask) = (self.clone(), ctx.clone(), ask.clone());
-                Box::pin(async move { this.fill_tier(&ctx, &ask).await })
+                Box::pin(async move { this.fill_tier(&ctx, &ask, epoch).await })
             })
             .await;
         fetched.unwrap_or(Err(TierError::Unreachable))
@@ -114,10 +116,10 @@ impl Cache {
         self: &Arc<Self>,
         ctx: &Arc<Ctx>,
         ask: &TierAsk,
+        epoch: u64,
     ) -> Result<Known, TierError> {
         let _stage = ctx.trace.stage("cache.tier.fill");
         let asked_at = self.env.clock.now();
-        let epoch = self.tier.epoch.load(Ordering::Relaxed);
         let by_upper = match self.upper_of(ctx, ask) {
             Some((dc, request)) => self.read_upper(ctx, &dc, request).await?,
             None => None,
