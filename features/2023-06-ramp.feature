@@ -34,7 +34,7 @@ Feature: Raise the share, surface an error, roll back, repeat
   Rule: with the safeguards that would have prevented it
     Scenario: the same steps show nothing
       Given the topology "slice-2023-07" with its traffic
-      And customers send 20 requests a second
+      And customers send 13 requests a second
       And every data center runs the current build
       And data center "MEL01" goes down for maintenance at 10:04 and returns at 10:12
       And data center "SYD" goes down for maintenance at 10:37 and returns at 10:43

@@ -10,6 +10,7 @@ pub mod detection;
 mod honesty;
 mod measure;
 mod ownership;
+mod partitions;
 mod peak;
 mod query;
 mod releases;

@@ -5,8 +5,7 @@
 //! after the other had ended; of two that overlap either may win. A write that was not acknowledged may have happened, at any
 //! time.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +13,9 @@ use kv_node::ids::{Dc, Namespace};
 use kv_node::safeguards::Safeguard;
 
 use super::measure::Taken;
+use super::partitions::{Parted, Partitions};
 use super::{Finding, Verdict, ownership};
 use crate::recording::{CopyRow, FIRST_VALUE, NO_VALUE, OperationRow, Outcome, Recording};
-use crate::spec::fault::{Fault, FaultKind, Who};
 use crate::spec::time::{self, IncidentTime};
 use crate::spec::{Action, Spec};
 
@@ -98,10 +97,11 @@ pub(super) fn check(recording: &Recording, configured: &ownership::History) -> V
     let histories = histories(recording);
     let mut wrong = Wrong::default();
     let bounded = bounded(recording);
+    let partitions = Partitions::of(&recording.spec);
     for read in recording.operations.iter().filter(|row| &*row.operation == "get") {
         if let Some(history) = histories.get(&(&*read.namespace, &*read.key)) {
             let bound = || bound(recording, configured, read);
-            check_read(read, history, bounded.then(bound), &mut wrong);
+            check_read(read, history, bounded.then(bound), &partitions, &mut wrong);
         }
     }
     check_copies(recording, &histories, &mut wrong);
@@ -128,7 +128,7 @@ pub(super) fn check(recording: &Recording, configured: &ownership::History) -> V
 }
 
 fn histories(recording: &Recording) -> BTreeMap<Key<'_>, History<'_>> {
-    let parted = parted(&recording.spec);
+    let parted = Partitions::of(&recording.spec).from_stores();
     let known = |row: &OperationRow| {
         let kept = |parted: &&Parted| {
             parted.kept.contains(&Dc::from(&*row.dc))
@@ -176,40 +176,6 @@ fn bounded(recording: &Recording) -> bool {
     spec.topology.dcs.keys().all(|dc| spec.build_of(dc).has(Safeguard::BoundedStaleness))
 }
 
-/// A store out of reach for some.
-struct Parted {
-    /// Whom a partition keeps from the store.
-    kept: BTreeSet<Dc>,
-    /// While it does.
-    time: Range<IncidentTime>,
-}
-
-/// Where a partition keeps some data centers from a store that others reach. What one of them writes lies in the other store alone,
-/// and whoever reaches both takes the first answer: of consistency and availability this design chose the latter (kv.md C.2,
-/// PA/EL).
-fn parted(spec: &Spec) -> Vec<Parted> {
-    let topology = &spec.topology;
-    let kept = |fault: &Fault| -> BTreeSet<Dc> {
-        let is_dc = |who: &Who, dc: &Dc| who.is(&dc.peer(), &topology.dcs[dc].region);
-        let is_store =
-            |who: &Who| topology.stores.iter().any(|(store, region)| who.is_store(store, region));
-        // It cuts both ways, however it is written.
-        let cut = |dc: &&Dc| {
-            (is_dc(&fault.from, dc) && is_store(&fault.to))
-                || (is_store(&fault.from) && is_dc(&fault.to, dc))
-        };
-        topology.dcs.keys().filter(cut).cloned().collect()
-    };
-    let parted = spec.timeline.iter().filter_map(|planned| match &planned.action {
-        Action::Fault { fault, for_s } if fault.kind == FaultKind::Partition => {
-            let healed = planned.at.after(Duration::from_secs(*for_s));
-            Some(Parted { kept: kept(fault), time: planned.at..healed })
-        }
-        _ => None,
-    });
-    parted.filter(|parted| parted.kept.len() < topology.dcs.len()).collect()
-}
-
 /// How old a read may be: a minute where the namespace took the new backend all the while, else what its reader asks for.
 fn bound(recording: &Recording, configured: &ownership::History, read: &OperationRow) -> Duration {
     let (dc, namespace) = (Dc::from(&*read.dc), Namespace::from(&*read.namespace));
@@ -226,6 +192,7 @@ fn check_read(
     read: &OperationRow,
     history: &History<'_>,
     bound: Option<Duration>,
+    partitions: &Partitions<'_>,
     wrong: &mut Wrong,
 ) {
     if !matches!(read.outcome, Outcome::Status(200 | 404)) {
@@ -242,17 +209,31 @@ fn check_read(
         return;
     }
     let Some(bound) = bound else { return };
-    let Some(newest) = history.newest_before(read.at.before(bound + SLACK)) else { return };
-    if sources.all(|write| write.over_before(newest)) {
-        let later = history.writes.iter().find(|write| write.sent == newest);
+    let known_before = read.at.before(bound + SLACK);
+    let Some(newest) = history.newest_before(known_before) else { return };
+    let older = |sent: IncidentTime| {
+        history.sources(read.value, read.ended).all(|write| write.over_before(sent))
+    };
+    if !older(newest) {
+        return;
+    }
+    // Nobody hears of a write over no road: only those count of which this data center could hear.
+    let reader = Dc::from(&*read.dc);
+    let heard = |write: &&Write<'_>| {
+        let Some(known) = write.known else { return false };
+        let told = write.dc.map(|dc| partitions.heard_from(&Dc::from(dc), &reader, known));
+        told.unwrap_or(known) < known_before
+    };
+    let later = history.writes.iter().filter(heard).max_by_key(|write| write.sent);
+    if let Some(later) = later.filter(|later| older(later.sent)) {
         let what = format!(
             "{} at {}, a later write was sent at {}{}",
             told(read),
             time::format(read.at),
-            time::format(newest),
-            later.and_then(|write| write.dc).map(|dc| format!(" in {dc}")).unwrap_or_default()
+            time::format(later.sent),
+            later.dc.map(|dc| format!(" in {dc}")).unwrap_or_default()
         );
-        if later.is_some_and(|write| write.value == NO_VALUE) {
+        if later.value == NO_VALUE {
             wrong.undeleted.push(what);
         } else {
             wrong.too_old.push(what);

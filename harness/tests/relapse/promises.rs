@@ -131,7 +131,7 @@ fn who_cannot_reach_a_store_writes_what_others_need_not_know_until_it_has_caught
         judged(&parted, &recording).findings.is_empty()
     };
     assert!(holds(&writer, &store) && holds(&store, &writer));
-    assert!(!holds(&other, &store) && !holds(&Who::Anyone, &store) && !holds(&writer, &other));
+    assert!(!holds(&other, &store) && !holds(&Who::Anyone, &store));
 
     let late = |mut row: OperationRow| {
         row.at = row.at.after(Duration::from_mins(10));
@@ -141,4 +141,33 @@ fn who_cannot_reach_a_store_writes_what_others_need_not_know_until_it_has_caught
     recording.operations.push(late(old));
     let parted = parted(&scenario, &write, writer, store);
     found(&judged(&parted, &recording), "read what is older than the bound");
+}
+
+#[test]
+fn who_is_cut_off_from_everybody_need_not_have_heard_of_a_write_and_who_is_from_some_must() {
+    let (scenario, recording) = quiet();
+    let write = lonely_write(&recording);
+    let members = &scenario.spec.topology.dcs;
+    let region_of = |dc: &str| &members.iter().find(|(id, _)| id.as_str() == dc).unwrap().1.region;
+    let home = region_of(&write.dc);
+    let reader = members.keys().find(|dc| region_of(dc.as_str()) != home).unwrap();
+    let holds = |from: Who, to: Who, read_after_s: u64| {
+        let mut changed = quiet().1;
+        let mut read = read_of(&write, FIRST_VALUE);
+        read.dc = reader.as_str().into();
+        read.at = write.ended.after(Duration::from_secs(read_after_s));
+        read.ended = read.at.after(Duration::from_millis(5));
+        changed.operations.push(read);
+        judged(&parted(&scenario, &write, from, to), &changed).findings.is_empty()
+    };
+    // The partition lasts a minute.
+    assert!(holds(Who::Peer(reader.peer()), Who::Anyone, 110));
+    assert!(holds(Who::Anyone, Who::Peer(write.dc.as_ref().into()), 110));
+    assert!(
+        !holds(Who::Peer(reader.peer()), Who::Anyone, 250),
+        "it has been back for three minutes"
+    );
+    let home = Who::Region(home.clone());
+    assert!(!holds(Who::Peer(reader.peer()), home, 110), "the third region reaches both");
+    assert!(!holds(Who::Peer(write.dc.as_ref().into()), Who::Peer(reader.peer()), 110));
 }

@@ -36,6 +36,8 @@ use crate::worker::{Ctx, Thrown};
 const PREFIX: &str = "/tier/v1";
 
 const LIST: &str = "/tier/v1/list";
+/// To purges that another data center was asked to pass on and could not. It is no failure of whoever was asked.
+const NOT_PASSED_ON: StatusCode = StatusCode::ACCEPTED;
 const ALONE: HeaderName = HeaderName::from_static("x-relapse-alone");
 
 /// What a request does, as metrics name it.
@@ -84,8 +86,8 @@ async fn handle(
     let malformed = || status::refused(StatusCode::BAD_REQUEST, ErrorClass::Refused);
     if *request.method() == Method::POST && request.uri().path() == PREFIX {
         let batch: PurgeBatch = serde_json::from_slice(request.body()).map_err(|_| malformed())?;
-        cache.take_purges(&batch);
-        return Ok(status::bare(StatusCode::OK));
+        let delivered = cache.take_purges(batch).await;
+        return Ok(status::bare(if delivered { StatusCode::OK } else { NOT_PASSED_ON }));
     }
     if *request.method() == Method::POST && request.uri().path() == LIST {
         return serve_list(cache, ctx, &request).await;
@@ -458,7 +460,12 @@ impl TierPeers for TierClient {
             Request::post(PREFIX).body(Bytes::from(body)).map_err(|_| TierError::Failed)
         });
         let call = self.call(dc, request);
-        Box::pin(async move { done(&call.await?) })
+        Box::pin(async move {
+            match call.await? {
+                response if response.status() == NOT_PASSED_ON => Err(TierError::Unreachable),
+                response => done(&response),
+            }
+        })
     }
 }
 

@@ -26,7 +26,7 @@ use crate::admission::{Busy, Gate, RetryBudget};
 use crate::config::{Config, Limits, Members, Namespaces, Refresh};
 use crate::env::{BoxFuture, NodeEnv};
 use crate::ids::{Dc, HostName, Name, Namespace, Peer, Region, Version};
-use crate::resolver::{Resolver, StoreHosts};
+use crate::resolver::Resolver;
 use crate::storage::{Found, ListRange, Storage, StorageError, StoreError};
 use crate::telemetry::trace::Attribute;
 use crate::telemetry::{Lifecycle, Metrics, TraceContext};
@@ -235,7 +235,7 @@ pub struct Cache {
     tier: tier::Tier,
     purges: purge::Purges,
     suspects: Arc<dyn Suspects>,
-    store_hosts: Option<StoreHosts>,
+    members: Arc<Members>,
     resolver: Option<Arc<Resolver>>,
 }
 
@@ -295,7 +295,7 @@ impl Cache {
             peers: parts.peers,
             control: parts.control,
             suspects: parts.suspects,
-            store_hosts: parts.members.store_hosts.clone(),
+            members: parts.members,
             resolver: parts.resolver,
             metrics: parts.metrics,
         })
@@ -336,7 +336,7 @@ impl Cache {
 
     /// What an upper tier has to be told that is asked for a key of a namespace.
     fn control_context(&self, namespace: &Namespace) -> Option<ControlContext> {
-        let hosts = self.store_hosts.as_ref()?;
+        let hosts = self.members.store_hosts.as_ref()?;
         Some(ControlContext { host: hosts.of(namespace).clone(), route: self.dc.clone() })
     }
 

@@ -2,8 +2,8 @@
 //!
 //! A purge carries a version, and a tier remembers it as long as a fetch can last: a fill that was under way when the purge
 //! came is refused. Batches are numbered per sender and receiver; a gap in the numbers, or a sender that began anew, makes
-//! the receiver drop everything before it serves again. So does a gap in its own time: it stood still, purges for it failed,
-//! and whoever sends them may wait long before they are sent again.
+//! the receiver drop everything before it serves again. So does a gap in its own time: it stood still, and purges for it failed.
+//! A receiver that only some can reach hears of purges by way of others.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,10 +14,10 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
-use super::Cache;
+use super::{Cache, TierError};
 use crate::config::Config;
 use crate::env::{BoxFuture, NodeEnv, Stream, Timestamp};
-use crate::ids::{Dc, Name, Namespace, Version};
+use crate::ids::{Dc, Name, Namespace, Region, Version};
 use crate::worker::Ctx;
 
 /// Longer than any fetch: two tier timeouts and a store's, with their second tries.
@@ -29,7 +29,8 @@ const OUTBOX_MAX: usize = 1_000;
 /// Purges in one request.
 const BATCH_MAX: usize = 100;
 const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_mins(1);
+/// Who was cut off from everybody hears of everything so long after it is reached again, or, with jitter, after twice as long.
+const RETRY_MAX: Duration = Duration::from_secs(15);
 /// How often a node looks at the clock whether it stood still.
 const LOOK_PAUSE: Duration = Duration::from_secs(2);
 /// Longer between two looks, and it stood still. After less, a sender's pause is one of its first: of sixteen seconds at the
@@ -47,6 +48,9 @@ pub struct PurgeBatch {
     pub first: u64,
     /// What to purge.
     pub entries: Vec<PurgeEntry>,
+    /// Whom it is for, where whoever gets it is asked to pass it on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Dc>,
 }
 
 /// One key and the version that made what is held of it old.
@@ -235,15 +239,20 @@ impl Cache {
         deliveries
     }
 
-    /// Takes purges from another data center.
-    pub fn take_purges(&self, batch: &PurgeBatch) {
-        if !self.purges.follows(batch) {
+    /// Takes purges from another data center, or passes them on to the one that they are for; false where it cannot reach that
+    /// either.
+    pub async fn take_purges(&self, mut batch: PurgeBatch) -> bool {
+        if let Some(to) = batch.to.take_if(|to| *to != self.dc) {
+            return self.peers.purge(&to, &batch).await.is_ok();
+        }
+        if !self.purges.follows(&batch) {
             self.drop_tier();
         }
         for entry in &batch.entries {
             let name = Name::new(entry.namespace.clone(), &entry.key);
             self.accept_purge(&name, entry.version);
         }
+        true
     }
 
     /// Now, for whoever is about to trust the tier: if the node stood still the tier is empty afterwards.
@@ -268,9 +277,22 @@ impl Cache {
 
     async fn deliver(&self, holder: &Dc) {
         let mut pause = RETRY_FIRST;
+        let mut silent = 0;
         while let Some(batch) = self.next_batch(holder) {
             let count = batch.entries.len() as u64;
-            if self.peers.purge(holder, &batch).await.is_ok() {
+            let delivered = match self.peers.purge(holder, &batch).await {
+                Ok(()) => {
+                    silent = 0;
+                    true
+                }
+                Err(TierError::Unreachable | TierError::TimedOut) => {
+                    silent += 1;
+                    silent > 1 && self.deliver_by_another(holder, &batch, silent).await
+                }
+                // It is there: others would hear the same of it.
+                Err(_) => false,
+            };
+            if delivered {
                 self.metrics.purges_sent.add(count);
                 self.delivered(holder, batch.first + count);
                 pause = RETRY_FIRST;
@@ -280,6 +302,27 @@ impl Cache {
                 pause = (pause * 2).min(RETRY_MAX);
             }
         }
+    }
+
+    /// Asks another data center to pass purges on, each time another: those of third regions first, since a cut between two
+    /// regions keeps all of one from all of the other.
+    async fn deliver_by_another(&self, holder: &Dc, batch: &PurgeBatch, turn: usize) -> bool {
+        let dcs = &self.members.dcs;
+        let there = dcs.get(holder).map(|member| &member.region);
+        let is_third = |region: &Region| *region != self.region && Some(region) != there;
+        let others = dcs.iter().filter(|(dc, _)| **dc != self.dc && *dc != holder);
+        let (third, rest): (Vec<_>, Vec<_>) =
+            others.partition(|(_, member)| is_third(&member.region));
+        let others: Vec<&Dc> = third.into_iter().chain(rest).map(|(dc, _)| dc).collect();
+        if others.is_empty() {
+            return false;
+        }
+        let batch = PurgeBatch { to: Some(holder.clone()), ..batch.clone() };
+        let passed_on = self.peers.purge(others[turn % others.len()], &batch).await.is_ok();
+        if passed_on {
+            self.metrics.purges_passed_on.add(batch.entries.len() as u64);
+        }
+        passed_on
     }
 
     fn next_batch(&self, holder: &Dc) -> Option<PurgeBatch> {
@@ -294,6 +337,7 @@ impl Cache {
             life: self.purges.life,
             first: outbox.first,
             entries: outbox.waiting.iter().take(BATCH_MAX).cloned().collect(),
+            to: None,
         })
     }
 

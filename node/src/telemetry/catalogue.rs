@@ -123,6 +123,9 @@ catalogue! {
     /// Purges that did not.
     PURGE_RETRIES = counter(
         "node_purge_retries_total", &[], "batches", "How often must purges be sent again?");
+    /// Purges that another data center passed on.
+    PURGES_PASSED_ON = counter(
+        "node_purge_passed_on_total", &[], "purges", "How many purges reach a tier only by way of others?");
     /// Requests to stores.
     STORE_REQUESTS = counter(
         "node_store_requests_total", &["store", "operation", "result"], "requests",

@@ -91,6 +91,8 @@ pub struct Metrics {
     pub purges_sent: Counter,
     /// How often must a purge be sent again?
     pub purge_retries: Counter,
+    /// How many purges does another data center pass on?
+    pub purges_passed_on: Counter,
     /// Do the stores hold the same?
     pub repairs: Counter,
     /// How many keys of those that a store missed could not be kept in mind?
@@ -138,6 +140,7 @@ impl Metrics {
             missing_trace: registry.counter(&catalogue::MISSING_CONTEXT, &["trace"]),
             purges_sent: counter(&catalogue::PURGES_SENT),
             purge_retries: counter(&catalogue::PURGE_RETRIES),
+            purges_passed_on: counter(&catalogue::PURGES_PASSED_ON),
             repairs: counter(&catalogue::REPAIRS),
             fallbacks: counter(&catalogue::TIER_FALLBACKS),
             refresh_failures: counter(&catalogue::REFRESH_FAILURES),
