@@ -15,7 +15,7 @@ Feature: What on-call sees
       When 10 minutes pass
       Then no alert of severity "page" fired
       And no alert of severity "ticket" fired
-      And this query over telemetry stays above 1:
+      And this query over telemetry stays above 0.5:
         """
         min(up)
         """

@@ -68,6 +68,7 @@ fn check_text(check: &Check) -> String {
     let number = |value: f64| crate::report::number(value, unit);
     let bound = match (check.bound.min, check.bound.max) {
         (Some(min), Some(max)) => format!("{} to {}", number(min), number(max)),
+        (Some(min), None) if check.bound.above_min => format!("above {}", number(min)),
         (Some(min), None) => format!("at least {}", number(min)),
         (None, Some(max)) => format!("at most {}", number(max)),
         (None, None) => String::new(),

@@ -147,7 +147,7 @@ fn failures_below(world: &mut World, percent: Percent) {
 
 #[then(expr = "the share of failed requests is between {percent} and {percent}")]
 fn failures_between(world: &mut World, least: Percent, most: Percent) {
-    let bound = Bound { min: Some(least.0), max: Some(most.0) };
+    let bound = Bound::between(least.0, most.0);
     world.expect(Measure::ErrorShare { scope: Scope::default() }, bound);
 }
 
@@ -155,7 +155,7 @@ fn failures_between(world: &mut World, least: Percent, most: Percent) {
 fn failures_in(world: &mut World, dc: Quoted, side: Side, percent: Percent) {
     let scope = world.in_dc(&dc.0);
     let bound = match side {
-        Side::Above => Bound::at_least(percent.0),
+        Side::Above => Bound::above(percent.0),
         Side::Below => Bound::at_most(percent.0),
     };
     world.expect(Measure::ErrorShare { scope }, bound);
@@ -171,7 +171,7 @@ fn nothing_fails(world: &mut World) {
 )]
 fn status_between(world: &mut World, status: Status, dc: Quoted, least: Percent, most: Percent) {
     let scope = world.in_dc(&dc.0);
-    let bound = Bound { min: Some(least.0), max: Some(most.0) };
+    let bound = Bound::between(least.0, most.0);
     world.expect(Measure::StatusShare { status: status.0, scope }, bound);
 }
 
@@ -179,7 +179,7 @@ fn status_between(world: &mut World, status: Status, dc: Quoted, least: Percent,
 fn latency_between(world: &mut World, dc: Quoted, least: Span, most: Span) {
     let scope = world.in_dc(&dc.0);
     let ms = |span: Span| span.0.as_secs_f64() * 1_000.0;
-    let bound = Bound { min: Some(ms(least)), max: Some(ms(most)) };
+    let bound = Bound::between(ms(least), ms(most));
     world.expect(Measure::LatencyMs { quantile: 0.5, scope }, bound);
 }
 
@@ -267,7 +267,7 @@ fn query_below(world: &mut World, over: Over, most: Level, step: &cucumber::gher
 
 #[then(expr = "this query over {source} stays above {level}:")]
 fn query_above(world: &mut World, over: Over, least: Level, step: &cucumber::gherkin::Step) {
-    world.query((over.0, Extreme::Min), step, Bound::at_least(least.0));
+    world.query((over.0, Extreme::Min), step, Bound::above(least.0));
 }
 
 /// The sentences as they are written above, with their keywords: the attributes of this very file.

@@ -125,6 +125,7 @@ pub(super) fn bound(bound: &Bound, unit: Option<Unit>) -> String {
     match (bound.min, bound.max) {
         (Some(min), Some(max)) if (max - min).abs() < f64::EPSILON => limit(min, unit),
         (Some(min), Some(max)) => format!("{} to {}", limit(min, unit), limit(max, unit)),
+        (Some(min), None) if bound.above_min => format!("> {}", limit(min, unit)),
         (Some(min), None) => format!(">= {}", limit(min, unit)),
         (None, Some(max)) => format!("<= {}", limit(max, unit)),
         (None, None) => String::new(),

@@ -51,10 +51,13 @@ impl Window {
 }
 
 /// The least and the most that a measure may be.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bound {
     /// At least.
     pub min: Option<f64>,
+    /// Whether that itself is too little: "above 0" is not 0.
+    #[serde(default)]
+    pub above_min: bool,
     /// At most.
     pub max: Option<f64>,
 }
@@ -62,17 +65,28 @@ pub struct Bound {
 impl Bound {
     /// No more than a number.
     pub fn at_most(max: f64) -> Self {
-        Self { min: None, max: Some(max) }
+        Self { max: Some(max), ..Self::default() }
     }
 
     /// No less than a number.
     pub fn at_least(min: f64) -> Self {
-        Self { min: Some(min), max: None }
+        Self { min: Some(min), ..Self::default() }
+    }
+
+    /// More than a number.
+    pub fn above(min: f64) -> Self {
+        Self { above_min: true, ..Self::at_least(min) }
+    }
+
+    /// No less than one number, no more than another.
+    pub fn between(min: f64, max: f64) -> Self {
+        Self { max: Some(max), ..Self::at_least(min) }
     }
 
     /// Whether a value lies within.
     pub fn holds(&self, value: f64) -> bool {
-        self.min.is_none_or(|min| value >= min) && self.max.is_none_or(|max| value <= max)
+        self.min.is_none_or(|min| value > min || (!self.above_min && value >= min))
+            && self.max.is_none_or(|max| value <= max)
     }
 
     /// How far a value lies from the nearest bound, as a share of the band: of the distance between the bounds where there
@@ -109,8 +123,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn above_a_number_is_not_that_number() {
+        assert!(Bound::above(0.0).holds(0.001) && !Bound::above(0.0).holds(0.0));
+        assert!(Bound::at_least(0.0).holds(0.0));
+    }
+
+    #[test]
     fn a_margin_is_a_share_of_the_band() {
-        let margin = |min, max, value| Bound { min, max }.margin(value, Unit::Count);
+        let margin =
+            |min, max, value| Bound { min, max, ..Bound::default() }.margin(value, Unit::Count);
         let close = |a: Option<f64>, b: f64| (a.unwrap() - b).abs() < 1e-9;
         assert!(close(margin(Some(0.002), Some(0.005), 0.0035), 0.5));
         assert!(close(margin(Some(0.002), Some(0.005), 0.0053), -0.1));

@@ -208,7 +208,7 @@ fn compile(
             let cause = cause.ok_or_else(|| wrong("there is no [cause] that could be named"))?;
             *of = Some(Box::new(cause.clone()));
         }
-        let bound = Bound { min: check.min, max: check.max };
+        let bound = Bound { min: check.min, max: check.max, ..Bound::default() };
         match (bound.min, bound.max) {
             (None, None) => return Err(wrong("a check has neither min nor max")),
             (Some(min), Some(max)) if min > max => {
