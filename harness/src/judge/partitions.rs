@@ -47,7 +47,7 @@ impl<'a> Partitions<'a> {
     /// Where a partition keeps some data centers from a store that others reach. What one of them writes lies in the other store
     /// alone, and whoever reaches both takes the first answer: of consistency and availability this design chose the latter
     /// (kv.md C.2, PA/EL).
-    pub(super) fn from_stores(&self) -> Vec<Parted> {
+    pub(super) fn keeping_from_stores(&self) -> Vec<Parted> {
         let is_store = |who: &Who| {
             self.topology.stores.iter().any(|(store, region)| who.is_store(store, region))
         };

@@ -128,7 +128,7 @@ pub(super) fn check(recording: &Recording, configured: &ownership::History) -> V
 }
 
 fn histories(recording: &Recording) -> BTreeMap<Key<'_>, History<'_>> {
-    let parted = Partitions::of(&recording.spec).from_stores();
+    let parted = Partitions::of(&recording.spec).keeping_from_stores();
     let known = |row: &OperationRow| {
         let kept = |parted: &&Parted| {
             parted.kept.contains(&Dc::from(&*row.dc))
