@@ -44,7 +44,7 @@ Feature: An older configuration carried forward
       And containers run it 10 times as fast
       And the replay starts at 2023-07-20 19:00
       And every data center runs build "kv-2023-07"
-      And data centers "MEL01" and "VIE02" go down for maintenance at 19:02 and return at 19:05
+      And data centers "MEL01" and "VIE02" go down for maintenance at 19:02 and return at 19:04
       When it is 19:07
       And the new backend is switched off everywhere
       And it is 19:12
