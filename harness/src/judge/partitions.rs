@@ -12,8 +12,8 @@ use crate::spec::time::IncidentTime;
 use crate::spec::topology::Topology;
 use crate::spec::{Action, Spec};
 
-/// So long after a partition a sender of purges has sent again what it could not deliver: its longest pause, as much of jitter,
-/// and the call that was under way.
+/// So long after a partition a sender of purges has sent again what it could not deliver: its longest pause (`RETRY_MAX` of the
+/// node's `cache/purge.rs`, 15 s), as much of jitter, and the call that was under way.
 const HEARD_WITHIN: Duration = Duration::from_secs(40);
 /// So long a purge may be under way; a partition that comes sooner may lose it.
 const UNDER_WAY: Duration = Duration::from_secs(10);
@@ -87,6 +87,7 @@ impl<'a> Partitions<'a> {
         }
     }
 
+    /// By way of any number of others; a node asks one, which is the same unless partitions leave a chain.
     fn reaches(&self, one: &Dc, other: &Dc, faults: &[&Fault]) -> bool {
         let cut = |fault: &&&Fault, a: &Dc, b: &Dc| {
             // Of purges between data centers.
