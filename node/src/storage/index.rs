@@ -4,7 +4,7 @@
 use futures_util::future::join_all;
 
 use super::object_store::{StoreError, StoredObject, Written};
-use super::replicated::{Rest, Storage, state_of};
+use super::replicated::{PUT, Rest, Storage, state_of};
 use super::{Found, Sealed, layout};
 use crate::ids::Name;
 use crate::telemetry::TraceContext;
@@ -22,7 +22,7 @@ impl Storage {
         trace: TraceContext,
     ) -> Result<Written, StoreError> {
         let put = self.index_put(store, name, sealed, trace);
-        self.ask((store, "put"), &self.nobody, put).await
+        self.ask((store, PUT), &self.nobody, put).await
     }
 
     pub(super) fn index_put(

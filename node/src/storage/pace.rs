@@ -1,4 +1,4 @@
-//! How many calls a store gets that has just come back, where all caches behind it have run empty meanwhile.
+//! How many of customers' reads a store gets that has just come back, where all caches behind it have run empty meanwhile.
 //!
 //! Everybody asks at once then, and what has just come back goes down again, or limits the rate for all. So for as long as there
 //! are more calls than usual they are let through at little more than the rate from before the outage. What is refused is an
@@ -23,7 +23,7 @@ const QUIET_S: f64 = 10.0;
 /// What was away for less has left the caches full: an enrolled value is fresh for a minute.
 const AWAY_MIN_S: f64 = 60.0;
 
-/// The pace of calls to one store.
+/// The pace of customers' reads from one store.
 #[derive(Debug, Default)]
 pub(super) struct Pace(Mutex<State>);
 

@@ -69,6 +69,9 @@ struct Said {
     copy: Copy,
 }
 
+/// A write, as metrics name it.
+pub(super) const PUT: &str = "put";
+
 /// As it was in June 2025: whoever misses asks.
 fn all_at_once() -> bool {
     true
@@ -217,7 +220,7 @@ impl Storage {
             // What fails of the index a listing finds out, and the crawler mends.
             put = Box::pin(async move { join(put, index).await.0 });
         }
-        Box::pin(self.ask((store, "put"), &name.namespace, put))
+        Box::pin(self.ask((store, PUT), &name.namespace, put))
     }
 
     /// The crawler has been through all keys: from now on one store alone is believed.
@@ -265,8 +268,14 @@ impl Storage {
             let another = now >= this.alone_from
                 && this.stores.iter().any(|replica| !replica.health.is_down());
             let admitted = !another || health.admits(now);
-            let in_time =
-                if this.paces { pace.admits(now, health.is_down()) } else { all_at_once() };
+            // Empty caches multiply what customers read and nothing else; and while a write is not in this store, whoever asks
+            // it reads what was before.
+            let refills = operation != PUT && customer != this.nobody;
+            let in_time = if this.paces && refills {
+                pace.admits(now, health.is_down())
+            } else {
+                all_at_once()
+            };
             let outcome = if admitted && !in_time {
                 Err(StoreError::Busy)
             } else if admitted {

@@ -1,7 +1,7 @@
 //! Two stores that come to the same, whatever happens to one of them.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode};
 use kv_node::config::Limits;
 use kv_store::Object;
 use serde_json::json;
@@ -72,6 +72,51 @@ async fn catches_up(bench: &Bench) {
     assert!(bench.store(1).object("v/ns/gone").unwrap().meta.as_bytes().starts_with(b"t;"));
     // 51 values with an index object each, and a tombstone.
     assert_eq!(bench.requests(1, &PUT) - puts, 2 * 51 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stores_that_everybody_reads_from_at_once_take_writes_and_what_they_missed() {
+    for speaks in BOTH {
+        takes_in_a_rush(plain(speaks)).await;
+    }
+}
+
+async fn takes_in_a_rush(mut bench: Bench) {
+    for key in 0..400 {
+        bench.rest(PUT, &format!("/ns/values/{key}"), "v").await.result();
+    }
+    // A node with empty caches, long enough ago to believe one store alone.
+    bench.restart();
+    bench.wait(61).await;
+    let mut unread = 0..400;
+    let mut read = async |bench: &Bench| {
+        let mut answered = 0;
+        for key in unread.by_ref().take(10) {
+            let read = bench.rest(GET, &format!("/ns/values/{key}"), "").await;
+            answered += usize::from(read.status == StatusCode::OK);
+        }
+        answered
+    };
+    bench.set_down(0, true);
+    bench.set_down(1, true);
+    for _ in 0..90 {
+        bench.rest(GET, "/ns/values/none", "").await;
+        bench.wait(1).await;
+    }
+    bench.set_down(0, false);
+    assert!((1..5).contains(&read(&bench).await), "reads are paced");
+
+    for key in 400..420 {
+        bench.rest(PUT, &format!("/ns/values/{key}"), "v").await.result();
+    }
+    bench.set_down(1, false);
+    for _ in 0..30 {
+        read(&bench).await;
+        bench.wait(1).await;
+    }
+    for store in [0, 1] {
+        assert_eq!(objects(&bench, store, "v/").len(), 420, "{store}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
