@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join;
 use http::{Request, Response, StatusCode};
 use kv_node::api::{admin, auth::Secret};
 use kv_node::control::{self, Change};
 use kv_node::env::Listener;
 use kv_node::ids::{Dc, Peer};
 use kv_node::telemetry::Lifecycle;
+use kv_node::telemetry::ship::HAND_OVER;
 use tokio::runtime::Runtime;
 
 use super::customers::Customers;
@@ -297,10 +299,15 @@ impl World {
         let Self { stage, monitor, .. } = self;
         stage.customers.stop_arrivals();
         monitor.stop_probing();
-        let patience = Duration::from_secs_f64(stage.spec.topology.traffic.timeout_s);
-        stage.clock.pause(patience + RUN_OUT).await;
-        stage.wire.quiet();
-        // Two rounds more, since one can be missed: what nodes counted in the end is compared with what they answered.
+        let patience = Duration::from_secs_f64(stage.spec.topology.traffic.timeout_s) + RUN_OUT;
+        let at_rest = stage.clock.timestamp().after(patience + HAND_OVER);
+        let come_to_rest = async {
+            stage.clock.pause(patience).await;
+            stage.wire.quiet();
+            stage.clock.sleep_until(at_rest).await;
+        };
+        join(come_to_rest, monitor.rounds_before(at_rest)).await;
+        // Two rounds more, since one can be missed: what nodes counted in the end is compared with what they answered and told.
         monitor.round().await;
         monitor.round().await;
         hosts.trouble().await?;

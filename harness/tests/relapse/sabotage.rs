@@ -1,12 +1,14 @@
 //! Whoever breaks the mechanism, the fault, the client or the recording never sees green.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kv_node::safeguards::Safeguard;
 use relapse::judge::{Judgement, Verdict, judge};
 use relapse::lab::{drive, sim};
 use relapse::recording::{Journal, Outcome, Recording, RecordingWriter, Series};
-use relapse::spec::Scenario;
+use relapse::spec::fault::{Fault, FaultKind, Who};
+use relapse::spec::{Action, Planned, Scenario};
 
 use crate::repo::{Copy, scenarios};
 
@@ -156,7 +158,7 @@ fn a_run_cut_short_is_inconclusive() {
     assert_eq!(judged(&scenario, &recording, &folder).verdict, Verdict::Inconclusive);
 
     let mut longer = quiet();
-    longer.spec.end = longer.spec.end.after(std::time::Duration::from_mins(10));
+    longer.spec.end = longer.spec.end.after(Duration::from_mins(10));
     let recording = lab(&scenario);
     let path = folder.path().join("shorter");
     recording.write(&path, &scenario.spec, SEED).unwrap();
@@ -172,7 +174,7 @@ fn an_expectation_that_looked_at_nothing_fails() {
     for expectation in &mut scenario.expectations {
         for check in &mut expectation.checks {
             check.window.from = scenario.spec.end;
-            check.window.to = scenario.spec.end.after(std::time::Duration::from_mins(5));
+            check.window.to = scenario.spec.end.after(Duration::from_mins(5));
         }
     }
     assert_eq!(judged(&scenario, &recording, &folder).verdict, Verdict::Fail);
@@ -193,6 +195,36 @@ fn a_node_that_swallows_exceptions_is_found_out() {
     let mut recording = lab(&scenario);
     recording.exceptions[1] = recording.exceptions[0].clone();
     found(&judged(&scenario, &recording, &folder), "is reported twice");
+}
+
+#[test]
+fn what_nodes_could_not_hand_over_before_the_end_was_not_swallowed() {
+    let mut scenario = throwing();
+    let cut_off = Fault {
+        kind: FaultKind::Partition,
+        from: Who::Peer("SYD".into()),
+        to: Who::Peer("intake-reports".into()),
+        listener: None,
+        probability: 1.0,
+        bursts_ms: None,
+    };
+    let at = scenario.spec.end.before(Duration::from_mins(4));
+    let action = Action::Fault { fault: cut_off, for_s: 600 };
+    scenario.spec.timeline.push(Planned { at, action });
+    let mut recording = lab(&scenario);
+    let told = recording.exceptions.iter().filter(|told| told.at > at).count();
+    let thrown = recording.answers.iter().filter(|row| row.bare && row.status == 500);
+    let thrown: u64 = thrown.map(|row| row.count).sum();
+    assert!(told < 5 && thrown > 100, "{told} {thrown}");
+    let accused = |recording: &RecordingWriter| {
+        let findings = judged(&scenario, recording, &Copy::new()).findings;
+        findings.into_iter().any(|finding| finding.text.contains("exceptions left the supercache"))
+    };
+    assert!(!accused(&recording));
+
+    // But one that is neither told nor waits was.
+    recording.exceptions.pop();
+    assert!(accused(&recording));
 }
 
 #[test]
@@ -235,7 +267,7 @@ fn an_alert_that_is_evaluated_one_interval_late_is_found_out() {
     let scenario = throwing();
     let mut recording = lab(&scenario);
     assert!(recording.alerts.len() > 3, "{:?}", recording.alerts);
-    recording.alerts[2].at = recording.alerts[2].at.after(std::time::Duration::from_secs(15));
+    recording.alerts[2].at = recording.alerts[2].at.after(Duration::from_secs(15));
     found(
         &judged(&scenario, &recording, &folder),
         "the monitor's alerts are not those of the rules",

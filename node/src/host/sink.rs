@@ -122,6 +122,7 @@ impl TelemetrySink for ConsoleSink {
                 signal: signal.name(),
                 sent: counts.told.load(Ordering::Relaxed),
                 lost: [("queue-full", lost), ("refused-upstream", 0)],
+                waiting: 0,
             }
         };
         Signal::ALL.into_iter().map(fate).collect()

@@ -187,6 +187,10 @@ catalogue! {
     TELEMETRY_DROPPED = counter(
         "node_telemetry_dropped_total", &["signal", "reason"], "records",
         "How much telemetry was lost, and where?");
+    /// Telemetry that waits for its intake.
+    TELEMETRY_WAITING = gauge(
+        "node_telemetry_waiting", &["signal"], "records",
+        "How much telemetry has no intake taken yet?");
 
     /// The intended configuration's revision.
     CONTROL_CONFIG_REVISION = gauge(

@@ -10,6 +10,7 @@ use rustc_hash::FxBuildHasher;
 use super::catalogue;
 use super::log::Role;
 use super::registry::{Counter, Gauge, Histogram, Registry};
+use super::ship::Fate;
 use crate::cache::{CacheResult, TierError, TierRole};
 use crate::config::Namespaces;
 use crate::ids::{BuildId, Dc, Namespace, Peer};
@@ -72,6 +73,7 @@ pub struct Metrics {
     exceptions: Handles<(ScriptName, BuildId, String, String), Counter>,
     dropped: Handles<(&'static str, &'static str), Counter>,
     sent: Handles<&'static str, Counter>,
+    waiting: Handles<&'static str, Gauge>,
     crawled: Handles<&'static str, Counter>,
     control_hosts: Handles<BuildId, [Counter; 2]>,
     resolved: Handles<(BuildId, &'static str), Counter>,
@@ -158,6 +160,7 @@ impl Metrics {
             exceptions: Mutex::default(),
             dropped: Mutex::default(),
             sent: Mutex::default(),
+            waiting: Mutex::default(),
             crawled: Mutex::default(),
             control_hosts: Mutex::default(),
             resolved: Mutex::default(),
@@ -329,8 +332,9 @@ impl Metrics {
         .inc();
     }
 
-    /// Sets how many records of a signal were accepted upstream, and how many were lost for which reason.
-    pub(super) fn telemetry(&self, signal: &'static str, sent: u64, lost: &[(&'static str, u64)]) {
+    /// Sets how many records of a signal were accepted upstream, how many were lost for which reason, and how many wait.
+    pub(super) fn telemetry(&self, fate: &Fate) {
+        let Fate { signal, sent, lost, waiting } = *fate;
         let set = |counter: &Counter, total: u64| counter.add(total.saturating_sub(counter.get()));
         set(
             &handle(&self.sent, signal, |signal| {
@@ -338,11 +342,15 @@ impl Metrics {
             }),
             sent,
         );
+        let waits = handle(&self.waiting, signal, |signal| {
+            self.registry.gauge(&catalogue::TELEMETRY_WAITING, &[signal])
+        });
+        waits.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         for (reason, count) in lost {
-            let counter = handle(&self.dropped, (signal, *reason), |(signal, reason)| {
+            let counter = handle(&self.dropped, (signal, reason), |(signal, reason)| {
                 self.registry.counter(&catalogue::TELEMETRY_DROPPED, &[signal, reason])
             });
-            set(&counter, *count);
+            set(&counter, count);
         }
     }
 

@@ -163,8 +163,8 @@ impl Telemetry {
 
     /// The metrics in Prometheus' text format, with what became of the telemetry that was sent.
     pub fn scrape(&self) -> String {
-        for signal in self.env.sink.fate() {
-            self.metrics.telemetry(signal.signal, signal.sent, &signal.lost);
+        for fate in self.env.sink.fate() {
+            self.metrics.telemetry(&fate);
         }
         self.metrics.text()
     }

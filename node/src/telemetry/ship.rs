@@ -29,6 +29,9 @@ const BATCH_MAX: usize = 500;
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// So long after it was told a record has been taken or refused, where its intake answers, be it to a second try.
+pub const HAND_OVER: Duration =
+    LINGER.saturating_add(TIMEOUT).saturating_add(RETRY_FIRST).saturating_add(RETRY_FIRST);
 
 /// What is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -82,6 +85,8 @@ pub struct Fate {
     pub sent: u64,
     /// Records that were lost, by reason.
     pub lost: [(&'static str, u64); 2],
+    /// Records that were neither yet.
+    pub waiting: u64,
 }
 
 /// What an intake answers.
@@ -178,6 +183,7 @@ impl Shipper {
                 signal: lane.signal.name(),
                 sent: queue.sent,
                 lost: [("queue-full", queue.overflowed), ("refused-upstream", queue.refused)],
+                waiting: queue.waiting.len() as u64,
             }
         };
         self.0.lanes.iter().map(fate).collect()

@@ -8,7 +8,7 @@ use kv_node::safeguards::Safeguard;
 use kv_node::telemetry::{Place, catalogue};
 use kv_node::worker::ScriptName;
 
-use super::{has, steady, told, total};
+use super::{asked_to_the_end, has, told, total};
 use crate::alerts::{self, Moment};
 use crate::recording::{AlertRow, AlertState, Journal, Recording};
 use crate::spec::time::IncidentTime;
@@ -48,18 +48,19 @@ pub(super) fn exceptions(recording: &Recording) -> Vec<String> {
             *reported.entry((report.dc.as_str(), report.script)).or_default() += 1;
         }
     }
-    for dc in steady(recording) {
+    for dc in asked_to_the_end(recording) {
         if !has(recording, dc, Safeguard::UnconditionalReports) {
             continue;
         }
         let lost = lost(recording, dc, "exceptions");
+        let waiting = waiting(recording, dc, "exceptions");
         for script in [ScriptName::Gateway, ScriptName::Supercache] {
             let thrown = left.get(&(dc, script)).copied().unwrap_or(0);
             let told = reported.get(&(dc, script)).copied().unwrap_or(0);
-            if told > thrown || told + lost < thrown {
+            if told > thrown || told + lost + waiting < thrown {
                 let script = script.name();
                 wrong.push(format!(
-                    "{thrown} exceptions left the {script} of {dc}, {told} are reported and {lost} known to be lost"
+                    "{thrown} exceptions left the {script} of {dc}, {told} are reported, {lost} known to be lost and {waiting} to wait"
                 ));
             }
         }
@@ -71,6 +72,12 @@ pub(super) fn exceptions(recording: &Recording) -> Vec<String> {
 fn lost(recording: &Recording, dc: &str, signal: &str) -> u64 {
     let dropped = told(recording, catalogue::TELEMETRY_DROPPED.name, dc);
     dropped.filter(|series| series.labels.get("signal") == Some(signal)).map(total).sum()
+}
+
+/// Records of a signal that a data center had still to hand over when it was asked last.
+fn waiting(recording: &Recording, dc: &str, signal: &str) -> u64 {
+    let waiting = told(recording, catalogue::TELEMETRY_WAITING.name, dc);
+    waiting.filter(|series| series.labels.get("signal") == Some(signal)).map(total).sum()
 }
 
 /// Lines stand for what was answered: every status and error class has one, and many answers are estimated well.
@@ -87,20 +94,20 @@ pub(super) fn lines(recording: &Recording) -> Vec<String> {
             *given.entry((&row.by, script, row.status)).or_default() += row.count;
         }
     }
-    for dc in steady(recording).filter(|dc| has(recording, dc, Safeguard::BoundaryLog)) {
-        let lost = lost(recording, dc, "logs");
+    for dc in asked_to_the_end(recording).filter(|dc| has(recording, dc, Safeguard::BoundaryLog)) {
+        let untold = lost(recording, dc, "logs") + waiting(recording, dc, "logs");
         for ((by, script, status), answers) in given.iter().filter(|((by, ..), _)| *by == dc) {
             let estimate = estimated.get(&(*by, *script, *status)).copied().unwrap_or(0);
             let script = script.name();
-            // What is known to be lost may have stood for these: then nothing can be said.
-            if estimate == 0 && lost == 0 {
+            // What is known to be lost or to wait may have stood for these: then nothing can be said.
+            if estimate == 0 && untold == 0 {
                 wrong.push(format!(
                     "the {script} of {dc} answered {answers} requests with {status}, and no line says so"
                 ));
             }
             #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
             let off = estimate.abs_diff(*answers) as f64 / *answers as f64;
-            if *answers >= ESTIMATED_FROM && off > ESTIMATE_WITHIN && lost == 0 {
+            if *answers >= ESTIMATED_FROM && off > ESTIMATE_WITHIN && untold == 0 {
                 wrong.push(format!(
                     "the {script} of {dc} answered {answers} requests with {status}, its lines stand for {estimate}"
                 ));

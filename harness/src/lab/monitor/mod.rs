@@ -145,18 +145,28 @@ impl Monitor {
         self.tiers.stop();
     }
 
+    /// Every round whose moment comes before another.
+    pub async fn rounds_before(&self, end: Timestamp) {
+        while self.next_round().1 < end {
+            self.round().await;
+        }
+    }
+
     /// One more round, at its moment on the grid.
     pub async fn round(&self) {
-        let (round, at) = {
-            let state = lock(&self.state);
-            (state.scrapes.rounds, state.scrapes.round_at(state.scrapes.rounds))
-        };
+        let (round, at) = self.next_round();
         self.sleep_until(at).await;
         let asked = self.scraped.iter().map(|target| self.ask(target, at));
         let answers = join_all(asked).await;
         self.sleep_until(at.after(Duration::from_millis(PHASE_MS))).await;
         let transitions = cost::of_monitoring(|| self.take(round, &answers));
         self.notify(&transitions);
+    }
+
+    /// The number of the next round, and its moment on the grid.
+    fn next_round(&self) -> (u32, Timestamp) {
+        let scrapes = &lock(&self.state).scrapes;
+        (scrapes.rounds, scrapes.round_at(scrapes.rounds))
     }
 
     /// Answers one request: its own metrics, 404 elsewhere.
