@@ -50,7 +50,7 @@ pub enum Safeguard {
     BuildOfEnvironment,
     /// Of many who miss a key at once, one asks, and all are told.
     CoalescedFills,
-    /// A store that comes back gets little more calls than usual until the rush is over.
+    /// A store that comes back gets little more of customers' reads than usual until the rush is over.
     PacedRefill,
     /// A list of the builds of an environment has builds of that environment only.
     EnvironmentFilter,

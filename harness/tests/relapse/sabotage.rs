@@ -223,8 +223,14 @@ fn what_nodes_could_not_hand_over_before_the_end_was_not_swallowed() {
     assert!(!accused(&recording));
 
     // But one that is neither told nor waits was.
-    recording.exceptions.pop();
+    let told = recording.exceptions.pop();
     assert!(accused(&recording));
+    recording.exceptions.extend(told);
+
+    // And where nothing keeps it from the intake, what waits is swallowed.
+    scenario.spec.timeline.pop();
+    let findings = judged(&scenario, &recording, &Copy::new()).findings;
+    assert!(findings.iter().any(|f| f.text.contains("exceptions left the supercache of SYD")));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How many of customers' reads a store gets that has just come back, where all caches behind it have run empty meanwhile.
 //!
 //! Everybody asks at once then, and what has just come back goes down again, or limits the rate for all. So for as long as there
-//! are more calls than usual they are let through at little more than the rate from before the outage. What is refused is an
+//! are more of them than usual they are let through at little more than the rate from before the outage. What is refused is an
 //! error for its customer, as it was a moment before; the keys that are asked for most are in the caches first, and with each
 //! of them the rush is smaller.
 
@@ -51,7 +51,13 @@ fn seconds(from: Timestamp, to: Timestamp) -> f64 {
 }
 
 impl Pace {
-    /// Whether a call may go now. While the store is `down` every call may: it finds out whether it is back.
+    /// The store is known to be down: by whatever was asked of it, since customers' reads may come from caches all the while.
+    pub(super) fn is_down(&self, now: Timestamp) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.down_since.get_or_insert(now);
+    }
+
+    /// Whether a read may go now. While the store is `down` every one may: it finds out whether it is back.
     pub(super) fn admits(&self, now: Timestamp, down: bool) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let State { usual_per_s, at, down_since, rush } = &mut *state;
@@ -115,6 +121,17 @@ mod tests {
         let through = calls(&pace, 3_080, 12, 10, false);
         assert!(through >= 119, "{through} of 120: the rush is over");
         assert_eq!(calls(&pace, 3_092, 5, 50, false), 250, "and then nothing is refused");
+    }
+
+    #[test]
+    fn a_store_has_been_away_since_anything_found_it_down_though_reads_came_late() {
+        let pace = Pace::default();
+        calls(&pace, 0, 600, 10, false);
+        (600..660).for_each(|s| pace.is_down(Timestamp::from_unix_s(s)));
+        calls(&pace, 660, 10, 10, true);
+        pace.back(Timestamp::from_unix_s(670), true);
+        let through = calls(&pace, 670, 5, 50, false);
+        assert!(through < 70, "{through} of 250, of which 50 are usual");
     }
 
     #[test]

@@ -271,11 +271,11 @@ impl Storage {
             // Empty caches multiply what customers read and nothing else; and while a write is not in this store, whoever asks
             // it reads what was before.
             let refills = operation != PUT && customer != this.nobody;
-            let in_time = if this.paces && refills {
-                pace.admits(now, health.is_down())
-            } else {
-                all_at_once()
-            };
+            if health.is_down() {
+                pace.is_down(now);
+            }
+            let in_time = !refills
+                || if this.paces { pace.admits(now, health.is_down()) } else { all_at_once() };
             let outcome = if admitted && !in_time {
                 Err(StoreError::Busy)
             } else if admitted {

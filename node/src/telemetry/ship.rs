@@ -29,9 +29,13 @@ const BATCH_MAX: usize = 500;
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
-/// So long after it was told a record has been taken or refused, where its intake answers, be it to a second try.
-pub const HAND_OVER: Duration =
-    LINGER.saturating_add(TIMEOUT).saturating_add(RETRY_FIRST).saturating_add(RETRY_FIRST);
+/// So long after it was told a record has been taken or refused, where its intake answers, be it to a second try, and where no
+/// more than one batch waits.
+pub const HAND_OVER: Duration = LINGER
+    .saturating_add(TIMEOUT)
+    .saturating_add(RETRY_FIRST)
+    .saturating_add(RETRY_FIRST)
+    .saturating_add(TIMEOUT);
 
 /// What is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

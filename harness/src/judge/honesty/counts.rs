@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kv_node::env::Listener;
 use kv_node::telemetry::catalogue;
 
-use super::{asked_to_the_end, told, total};
+use super::{steady, told, total};
 use crate::recording::{Caller, INTERVAL_S, Journal, MESSAGES, Outcome, Recording, Series};
 use crate::spec::Action;
 use crate::spec::fault::{FaultKind, Who};
@@ -107,7 +107,11 @@ pub(super) fn nodes(recording: &Recording) -> Vec<String> {
         *given.entry((&row.by, script, row.status)).or_default() += row.count;
     }
     let mut wrong = Vec::new();
-    for dc in asked_to_the_end(recording) {
+    for dc in steady(recording) {
+        if !told_to_the_end(recording, dc) {
+            // A node that is cut off at the end cannot be asked for its last word.
+            continue;
+        }
         let mut counted: BTreeMap<(&str, u16), u64> = BTreeMap::new();
         for series in told(recording, catalogue::RESPONSES.name, dc) {
             let label = |name| series.labels.get(name).unwrap_or_default();
@@ -128,6 +132,13 @@ pub(super) fn nodes(recording: &Recording) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Whether one of the last two rounds reached a data center.
+fn told_to_the_end(recording: &Recording, dc: &str) -> bool {
+    let last = recording.metrics.rounds.saturating_sub(2);
+    told(recording, "up", dc)
+        .any(|series| series.samples().any(|(round, value)| round >= last && value > 0.0))
 }
 
 /// Whoever scraped a node asked it over the network: in no minute more rounds have its samples than requests reached it.

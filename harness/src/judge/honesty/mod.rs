@@ -52,15 +52,6 @@ fn steady(recording: &Recording) -> impl Iterator<Item = &str> {
     dcs.filter(move |dc| !restarted.contains(dc))
 }
 
-/// Those of them that one of the last two rounds reached. One that is cut off at the end cannot be asked for its last word.
-fn asked_to_the_end(recording: &Recording) -> impl Iterator<Item = &str> {
-    let last = recording.metrics.rounds.saturating_sub(2);
-    steady(recording).filter(move |dc| {
-        told(recording, "up", dc)
-            .any(|series| series.samples().any(|(round, value)| round >= last && value > 0.0))
-    })
-}
-
 /// Whether what a data center runs has a safeguard.
 fn has(recording: &Recording, dc: &str, safeguard: Safeguard) -> bool {
     recording.spec.build_of(&dc.into()).has(safeguard)

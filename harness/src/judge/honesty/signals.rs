@@ -4,19 +4,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kv_node::env::Listener;
+use kv_node::ids::{Dc, Peer};
 use kv_node::safeguards::Safeguard;
+use kv_node::telemetry::ship::Signal;
 use kv_node::telemetry::{Place, catalogue};
 use kv_node::worker::ScriptName;
 
-use super::{asked_to_the_end, has, told, total};
+use super::{has, steady, told, total};
 use crate::alerts::{self, Moment};
+use crate::lab::intake;
 use crate::recording::{AlertRow, AlertState, Journal, Recording};
+use crate::spec::Action;
+use crate::spec::fault::Who;
 use crate::spec::time::IncidentTime;
 
 /// Estimates from log lines are compared where so many answers are alike.
 const ESTIMATED_FROM: u64 = 10_000;
 /// And must come as near as this.
 const ESTIMATE_WITHIN: f64 = 0.05;
+
+/// So long after a fault a sender of telemetry may still pause: its longest pause, as much of jitter, and the call that was under
+/// way.
+const TRIED_AGAIN_WITHIN: Duration = Duration::from_secs(75);
 
 fn script_of(listener: Listener) -> Option<ScriptName> {
     match listener {
@@ -48,12 +57,12 @@ pub(super) fn exceptions(recording: &Recording) -> Vec<String> {
             *reported.entry((report.dc.as_str(), report.script)).or_default() += 1;
         }
     }
-    for dc in asked_to_the_end(recording) {
+    for dc in steady(recording) {
         if !has(recording, dc, Safeguard::UnconditionalReports) {
             continue;
         }
         let lost = lost(recording, dc, "exceptions");
-        let waiting = waiting(recording, dc, "exceptions");
+        let waiting = waiting(recording, dc, Signal::Exceptions);
         for script in [ScriptName::Gateway, ScriptName::Supercache] {
             let thrown = left.get(&(dc, script)).copied().unwrap_or(0);
             let told = reported.get(&(dc, script)).copied().unwrap_or(0);
@@ -74,10 +83,27 @@ fn lost(recording: &Recording, dc: &str, signal: &str) -> u64 {
     dropped.filter(|series| series.labels.get("signal") == Some(signal)).map(total).sum()
 }
 
-/// Records of a signal that a data center had still to hand over when it was asked last.
-fn waiting(recording: &Recording, dc: &str, signal: &str) -> u64 {
+/// Records of a signal that a data center had still to hand over when it was asked last. That is believed where a fault kept it
+/// from the intake; anywhere else nothing has to wait, and what does is as good as swallowed.
+fn waiting(recording: &Recording, dc: &str, signal: Signal) -> u64 {
+    let (spec, intake) = (&recording.spec, Peer::from(intake::peer_of(signal)));
+    let Some(about) = spec.topology.dcs.get(&Dc::from(dc)) else { return 0 };
+    let sends = |who: &Who| who.is(&Dc::from(dc).peer(), &about.region);
+    let takes = |who: &Who| who.is_apart(&intake);
+    let kept_back = spec.timeline.iter().any(|planned| match &planned.action {
+        Action::Fault { fault, for_s } => {
+            let between = sends(&fault.from) && takes(&fault.to);
+            let back = takes(&fault.from) && sends(&fault.to);
+            let tried_again = planned.at.after(Duration::from_secs(*for_s) + TRIED_AGAIN_WITHIN);
+            (between || back) && tried_again >= spec.end
+        }
+        _ => false,
+    });
+    if !kept_back {
+        return 0;
+    }
     let waiting = told(recording, catalogue::TELEMETRY_WAITING.name, dc);
-    waiting.filter(|series| series.labels.get("signal") == Some(signal)).map(total).sum()
+    waiting.filter(|series| series.labels.get("signal") == Some(signal.name())).map(total).sum()
 }
 
 /// Lines stand for what was answered: every status and error class has one, and many answers are estimated well.
@@ -94,8 +120,8 @@ pub(super) fn lines(recording: &Recording) -> Vec<String> {
             *given.entry((&row.by, script, row.status)).or_default() += row.count;
         }
     }
-    for dc in asked_to_the_end(recording).filter(|dc| has(recording, dc, Safeguard::BoundaryLog)) {
-        let untold = lost(recording, dc, "logs") + waiting(recording, dc, "logs");
+    for dc in steady(recording).filter(|dc| has(recording, dc, Safeguard::BoundaryLog)) {
+        let untold = lost(recording, dc, "logs") + waiting(recording, dc, Signal::Logs);
         for ((by, script, status), answers) in given.iter().filter(|((by, ..), _)| *by == dc) {
             let estimate = estimated.get(&(*by, *script, *status)).copied().unwrap_or(0);
             let script = script.name();
