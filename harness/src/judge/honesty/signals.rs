@@ -6,8 +6,9 @@ use std::time::Duration;
 use kv_node::env::Listener;
 use kv_node::ids::{Dc, Peer};
 use kv_node::safeguards::Safeguard;
+use kv_node::telemetry::Place;
+use kv_node::telemetry::catalogue::{self, Metric};
 use kv_node::telemetry::ship::Signal;
-use kv_node::telemetry::{Place, catalogue};
 use kv_node::worker::ScriptName;
 
 use super::{has, steady, told, total};
@@ -61,7 +62,7 @@ pub(super) fn exceptions(recording: &Recording) -> Vec<String> {
         if !has(recording, dc, Safeguard::UnconditionalReports) {
             continue;
         }
-        let lost = lost(recording, dc, "exceptions");
+        let lost = lost(recording, dc, Signal::Exceptions);
         let waiting = waiting(recording, dc, Signal::Exceptions);
         for script in [ScriptName::Gateway, ScriptName::Supercache] {
             let thrown = left.get(&(dc, script)).copied().unwrap_or(0);
@@ -78,9 +79,8 @@ pub(super) fn exceptions(recording: &Recording) -> Vec<String> {
 }
 
 /// Records of a signal that a data center knows to be lost.
-fn lost(recording: &Recording, dc: &str, signal: &str) -> u64 {
-    let dropped = told(recording, catalogue::TELEMETRY_DROPPED.name, dc);
-    dropped.filter(|series| series.labels.get("signal") == Some(signal)).map(total).sum()
+fn lost(recording: &Recording, dc: &str, signal: Signal) -> u64 {
+    of_signal(recording, &catalogue::TELEMETRY_DROPPED, dc, signal)
 }
 
 /// Records of a signal that a data center had still to hand over when it was asked last. That is believed where a fault kept it
@@ -102,8 +102,13 @@ fn waiting(recording: &Recording, dc: &str, signal: Signal) -> u64 {
     if !kept_back {
         return 0;
     }
-    let waiting = told(recording, catalogue::TELEMETRY_WAITING.name, dc);
-    waiting.filter(|series| series.labels.get("signal") == Some(signal.name())).map(total).sum()
+    of_signal(recording, &catalogue::TELEMETRY_WAITING, dc, signal)
+}
+
+/// The last value of a data center's series of a signal, added up.
+fn of_signal(recording: &Recording, metric: &Metric, dc: &str, signal: Signal) -> u64 {
+    let told = told(recording, metric.name, dc);
+    told.filter(|series| series.labels.get("signal") == Some(signal.name())).map(total).sum()
 }
 
 /// Lines stand for what was answered: every status and error class has one, and many answers are estimated well.
@@ -121,7 +126,7 @@ pub(super) fn lines(recording: &Recording) -> Vec<String> {
         }
     }
     for dc in steady(recording).filter(|dc| has(recording, dc, Safeguard::BoundaryLog)) {
-        let untold = lost(recording, dc, "logs") + waiting(recording, dc, Signal::Logs);
+        let untold = lost(recording, dc, Signal::Logs) + waiting(recording, dc, Signal::Logs);
         for ((by, script, status), answers) in given.iter().filter(|((by, ..), _)| *by == dc) {
             let estimate = estimated.get(&(*by, *script, *status)).copied().unwrap_or(0);
             let script = script.name();
@@ -157,7 +162,7 @@ fn losses(recording: &Recording, dc: &str) -> Option<String> {
         })
         .map(total)
         .sum();
-    let known = lost(recording, dc, "logs");
+    let known = lost(recording, dc, Signal::Logs);
     (refused > known)
         .then(|| format!("an intake refused {refused} lines of {dc}, which knows of {known}"))
 }
