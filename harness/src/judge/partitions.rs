@@ -1,20 +1,18 @@
-//! Who is kept from whom, or from what, while partitions last, as the specification has them.
+//! Who is kept from whom, or from what, while partitions and other faults last, as the specification has them.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
+use kv_node::cache::HEARD_WITHIN;
 use kv_node::env::Listener;
-use kv_node::ids::Dc;
+use kv_node::ids::{Dc, Peer};
 
 use crate::spec::fault::{Fault, FaultKind, Who};
 use crate::spec::time::IncidentTime;
 use crate::spec::topology::Topology;
 use crate::spec::{Action, Spec};
 
-/// So long after a partition a sender of purges has sent again what it could not deliver: its longest pause (`RETRY_MAX` of the
-/// node's `cache/purge.rs`, 15 s), as much of jitter, and the call that was under way.
-const HEARD_WITHIN: Duration = Duration::from_secs(40);
 /// So long a purge may be under way; a partition that comes sooner may lose it.
 const UNDER_WAY: Duration = Duration::from_secs(10);
 
@@ -111,4 +109,21 @@ impl<'a> Partitions<'a> {
     fn is(&self, who: &Who, dc: &Dc) -> bool {
         self.topology.dcs.get(dc).is_some_and(|about| who.is(&dc.peer(), &about.region))
     }
+}
+
+/// Whether a fault of whatever kind acted between a data center and a peer, one way or the other, so late that who tries again within
+/// some time may not have done so before the end.
+pub(super) fn kept_to_the_end(spec: &Spec, dc: &Dc, peer: &Peer, tries_within: Duration) -> bool {
+    let Some(about) = spec.topology.dcs.get(dc) else { return false };
+    let is_dc = |who: &Who| who.is(&dc.peer(), &about.region);
+    let is_peer = |who: &Who| who.is_apart(peer);
+    spec.timeline.iter().any(|planned| match &planned.action {
+        Action::Fault { fault, for_s } => {
+            let between = is_dc(&fault.from) && is_peer(&fault.to);
+            let back = is_peer(&fault.from) && is_dc(&fault.to);
+            let tried = planned.at.after(Duration::from_secs(*for_s) + tries_within);
+            (between || back) && tried >= spec.end
+        }
+        _ => false,
+    })
 }

@@ -26,19 +26,6 @@ use super::lock;
 use crate::recording::Exception;
 use crate::spec::topology::TelemetryAbout;
 
-/// The peer that takes lines and spans.
-pub const LOGS: &str = "intake-logs";
-/// The peer that takes exception reports.
-pub const REPORTS: &str = "intake-reports";
-
-/// The peer that takes a signal.
-pub fn peer_of(signal: Signal) -> &'static str {
-    match signal {
-        Signal::Logs | Signal::Traces => LOGS,
-        Signal::Exceptions => REPORTS,
-    }
-}
-
 /// One intake.
 pub struct Intake {
     clock: Arc<dyn Clock>,

@@ -10,8 +10,8 @@ use kv_node::ids::{Dc, Peer};
 
 use super::doors::Seeds;
 use super::wire::{Bursts, Spell, Wire};
-use crate::lab::monitor;
 use crate::spec::fault::{Fault, FaultKind, Who};
+use crate::spec::peers::MONITOR;
 use crate::spec::time::{self, IncidentTime};
 use crate::spec::topology::Topology;
 
@@ -69,7 +69,7 @@ pub(super) fn install(
     wire.install_for(slow, Spell::Always, "noise/slow");
     let missed = Fault {
         kind: FaultKind::Partition,
-        from: Who::Peer(Peer::from(monitor::NAME)),
+        from: Who::Peer(Peer::from(MONITOR)),
         to: Who::Anyone,
         listener: Some(Listener::Admin),
         probability: noise.missed_scrapes,

@@ -12,11 +12,12 @@ use kv_node::telemetry::ship::{Shipper, ShipperEnv};
 
 use super::LabError;
 use super::doors::{LabClock, Recorder, Seeds, Sink, TaskSet};
-use super::intake::{self, Intake};
+use super::intake::Intake;
 use super::monitor::{self, Monitor, MonitorConfig, Scraped};
 use super::truth::Truth;
 use super::wire::{self, Service, Wire};
 use crate::spec::Spec;
+use crate::spec::peers::{INTAKE_LOGS, INTAKE_REPORTS, MONITOR, intake_of};
 
 /// The secret of every node in a lab.
 pub(super) const SECRET: &[u8] = b"known to every lab";
@@ -80,7 +81,6 @@ impl Stage {
             network: network.clone(),
             tasks: tasks.clone(),
         };
-        let intake_of = |signal| Peer::from(intake::peer_of(signal));
         NodeEnv {
             clock: self.clock.clone(),
             network,
@@ -133,7 +133,7 @@ impl Stage {
             self.wire.serve(&Peer::from(name), Service::Intake(intake.clone()));
             intake
         };
-        [intake::LOGS, intake::REPORTS].map(start).into()
+        [INTAKE_LOGS, INTAKE_REPORTS].map(start).into()
     }
 
     pub(super) fn start_monitor(&self) -> Arc<Monitor> {
@@ -161,8 +161,8 @@ impl Stage {
         });
         let others = [
             other(control::NAME, Listener::Control, "control"),
-            other(intake::LOGS, Listener::Intake, "intake"),
-            other(intake::REPORTS, Listener::Intake, "intake"),
+            other(INTAKE_LOGS, Listener::Intake, "intake"),
+            other(INTAKE_REPORTS, Listener::Intake, "intake"),
         ];
         let config = MonitorConfig {
             scraped: nodes.chain(others).chain(products).collect(),
@@ -171,7 +171,7 @@ impl Stage {
             members: self.members.clone(),
             initial: self.initial.clone(),
         };
-        let peer = Peer::from(monitor::NAME);
+        let peer = Peer::from(MONITOR);
         let monitor = Monitor::new(config, self.env(&peer, "monitor"));
         self.customers.run_arrivals(monitor.clone().watch());
         self.customers.run_arrivals(monitor.clone().probe());

@@ -34,10 +34,10 @@ pub(crate) use self::spell::Spread;
 pub(super) use self::spell::{Bursts, Spell};
 use super::containers::Remote;
 use super::doors::{LabClock, Seeds, TaskSet, lock};
-use crate::lab::intake::{self, Intake};
-use crate::lab::monitor;
+use crate::lab::intake::Intake;
 use crate::lab::monitor::Monitor;
 use crate::spec::fault::{Fault, FaultKind, Who};
+use crate::spec::peers::CONTROL_SIDE;
 use crate::spec::time::IncidentTime;
 use crate::spec::topology::{DcAbout, Topology};
 
@@ -133,8 +133,8 @@ impl Wire {
             .stores
             .iter()
             .map(|(peer, region)| (peer.clone(), host(HostKind::Store, region)));
-        let control = ["control", "operator", monitor::NAME, intake::LOGS, intake::REPORTS]
-            .map(|name| (Peer::from(name), host(HostKind::Control, &topology.control)));
+        let control =
+            CONTROL_SIDE.map(|name| (Peer::from(name), host(HostKind::Control, &topology.control)));
         let clients =
             regions.iter().map(|region| (clients_of(region), host(HostKind::Clients, region)));
         let one_way_us = regions

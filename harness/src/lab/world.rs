@@ -27,6 +27,7 @@ use super::stage::{SECRET, Stage};
 use super::visitors::Visitors;
 use super::{ActionId, Lab, LabError, Progress, lock, noise};
 use crate::recording::{CopyRow, Journal, MESSAGES, OperationRow, RecordingWriter};
+use crate::spec::peers::OPERATOR;
 use crate::spec::time::IncidentTime;
 use crate::spec::{Action, Spec};
 
@@ -186,7 +187,7 @@ impl Stage {
     fn operate(&self, change: Change) -> Witness {
         let operated = Arc::new(std::sync::Mutex::new(None));
         let told = operated.clone();
-        let env = self.env(&Peer::from("operator"), "operator");
+        let env = self.env(&Peer::from(OPERATOR), OPERATOR);
         let tasks = env.tasks.clone();
         tasks.spawn(Box::pin(async move {
             let secret = Secret::new(SECRET);
@@ -195,7 +196,7 @@ impl Stage {
                 let Ok(request) = Request::post(control::CHANGE).body(Bytes::from(body)) else {
                     return;
                 };
-                let control = Peer::from("control");
+                let control = Peer::from(control::NAME);
                 let answer = admin::call(&env, &secret, &control, Listener::Control, request).await;
                 if let Some(operated) = answer.and_then(|answer| operated_by(&answer)) {
                     *lock(&told) = Some(operated);

@@ -11,8 +11,8 @@ use super::collection::Proxies;
 use super::error::ApiError;
 use super::one::Link;
 use super::toxic::{Direction, ToxicInput};
-use crate::lab::{intake, monitor};
 use crate::spec::fault::{FaultKind, Who};
+use crate::spec::peers::CONTROL_SIDE;
 
 /// What a fault may say.
 const FIELDS: [&str; 8] =
@@ -263,10 +263,7 @@ impl<'a> End<'a> {
             Who::Anyone => true,
             Who::Peer(wanted) => self.peer == Some(wanted),
             // Customers and the control plane are in no region, as on the simulated wire.
-            Who::Region(wanted) => {
-                let control = ["control", "operator", monitor::NAME, intake::LOGS, intake::REPORTS];
-                self.region == Some(wanted) && !clients && !named(&control)
-            }
+            Who::Region(wanted) => self.region == Some(wanted) && !clients && !named(&CONTROL_SIDE),
             Who::Clients => clients,
             Who::Stores => self.is_store,
         }

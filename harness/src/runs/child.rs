@@ -142,6 +142,7 @@ fn supervise(
             }
             Event::Finished(at, ..) => {
                 running -= 1;
+                take_leave(children, *at);
                 if let Err(error) = plan.store.keep(&plan.runs[*at].hash) {
                     event = Event::Failed(*at, format!("the run cannot be kept: {error}"));
                     exit = exit.or(Exit::Environment);
@@ -149,11 +150,23 @@ fn supervise(
             }
             Event::Failed(at, _) => {
                 running -= 1;
+                take_leave(children, *at);
                 let _ = std::fs::remove_dir_all(plan.store.unfinished(&plan.runs[*at].hash));
                 exit = exit.or(Exit::Environment);
             }
         }
         tell(&event);
+    }
+}
+
+/// Waits for a child that has closed its output, and so is about to end: else its process would stay in the system's table until
+/// we end.
+fn take_leave(children: &Children, at: usize) {
+    let mut children = children.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(place) = children.iter().position(|(of, _)| *of == at) {
+        let (_, mut child) = children.swap_remove(place);
+        // Who cannot be waited for has gone.
+        let _ = child.wait();
     }
 }
 

@@ -11,6 +11,7 @@ pub mod dependencies;
 pub mod expectation;
 pub mod fault;
 pub mod measure;
+pub mod peers;
 pub mod problem;
 pub mod query;
 pub mod time;

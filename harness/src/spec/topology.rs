@@ -4,12 +4,14 @@ mod check;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kv_node::control;
 use kv_node::dependents::peer_of;
 use kv_node::ids::{Account, Dc, Namespace, NamespaceClass, Peer, Region};
 use kv_node::resolver::StoreHosts;
 use serde::{Deserialize, Serialize};
 
 use self::check::Check;
+use super::peers::MONITOR;
 use super::problem::{Problem, toml_problem};
 
 /// Data centers, links, stores, namespaces, traffic and noise.
@@ -262,7 +264,7 @@ impl Topology {
                 let dc = dcs.find(|dc| peer_of(dc) == *peer)?;
                 self.dcs.get(dc).map(|about| &about.region)
             })
-            .or_else(|| ["control", "monitor"].contains(&peer.as_str()).then_some(&self.control))
+            .or_else(|| [control::NAME, MONITOR].contains(&peer.as_str()).then_some(&self.control))
     }
 
     /// A region's load relative to its mean over the day, at a second of the day in UTC.

@@ -8,6 +8,7 @@ use relapse::judge::{Judgement, Verdict, judge};
 use relapse::lab::{drive, sim};
 use relapse::recording::{Journal, Outcome, Recording, RecordingWriter, Series};
 use relapse::spec::fault::{Fault, FaultKind, Who};
+use relapse::spec::topology::TelemetryAbout;
 use relapse::spec::{Action, Planned, Scenario};
 
 use crate::repo::{Copy, scenarios};
@@ -189,7 +190,7 @@ fn a_node_that_swallows_exceptions_is_found_out() {
 
     let last = recording.exceptions.pop();
     assert!(last.is_some());
-    found(&judged(&scenario, &recording, &folder), "exceptions left the supercache of SYD");
+    found(&judged(&scenario, &recording, &folder), "exceptions left SYD");
 
     // Nor may it tell one twice to make up for another.
     let mut recording = lab(&scenario);
@@ -218,7 +219,7 @@ fn what_nodes_could_not_hand_over_before_the_end_was_not_swallowed() {
     assert!(told < 5 && thrown > 100, "{told} {thrown}");
     let accused = |recording: &RecordingWriter| {
         let findings = judged(&scenario, recording, &Copy::new()).findings;
-        findings.into_iter().any(|finding| finding.text.contains("exceptions left the supercache"))
+        findings.into_iter().any(|finding| finding.text.contains("exceptions left SYD"))
     };
     assert!(!accused(&recording));
 
@@ -230,7 +231,7 @@ fn what_nodes_could_not_hand_over_before_the_end_was_not_swallowed() {
     // And where nothing keeps it from the intake, what waits is swallowed.
     scenario.spec.timeline.pop();
     let findings = judged(&scenario, &recording, &Copy::new()).findings;
-    assert!(findings.iter().any(|f| f.text.contains("exceptions left the supercache of SYD")));
+    assert!(findings.iter().any(|f| f.text.contains("exceptions left SYD")));
 }
 
 #[test]
@@ -240,6 +241,57 @@ fn a_sampler_that_drops_every_500_is_found_out() {
     let mut recording = lab(&scenario);
     recording.lines.retain(|line| line.status != 500);
     found(&judged(&scenario, &recording, &folder), "requests with 500, and no line says so");
+}
+
+#[test]
+fn a_sampler_that_drops_every_500_is_found_out_though_some_lines_are_known_to_be_lost() {
+    let mut scenario = throwing();
+    scenario.spec.topology.telemetry =
+        TelemetryAbout { records_per_s: 0.1, burst: 20.0, ..TelemetryAbout::default() };
+    let mut recording = lab(&scenario);
+    let folder = Copy::new();
+    assert_eq!(judged(&scenario, &recording, &folder).findings, []);
+    recording.lines.retain(|line| line.status != 500);
+    found(&judged(&scenario, &recording, &folder), "requests with 500, and no line says so");
+}
+
+#[test]
+fn what_an_intake_refuses_after_the_end_is_known_to_be_lost() {
+    let mut scenario = throwing();
+    scenario.spec.topology.telemetry =
+        TelemetryAbout { records_per_s: 0.0, burst: 0.0, reports_exempt: 0 };
+    let recording = lab(&scenario);
+    assert!(recording.exceptions.is_empty());
+    let last_half_minute = scenario.spec.end.before(Duration::from_secs(30));
+    let failed = recording.requests.iter().filter(|row| row.outcome == Outcome::Status(500));
+    let late = failed.filter(|row| row.at >= last_half_minute).count();
+    assert!(late > 5, "{late}: exceptions are thrown to the end");
+    assert_eq!(judged(&scenario, &recording, &Copy::new()).findings, []);
+}
+
+#[test]
+fn a_node_that_does_not_answer_the_last_scrapes_is_found_out_unless_it_is_kept_from_it() {
+    let mut scenario = quiet();
+    let cut_off = Fault {
+        kind: FaultKind::Partition,
+        from: Who::Peer("monitor".into()),
+        to: Who::Peer("SYD".into()),
+        listener: None,
+        probability: 1.0,
+        bursts_ms: None,
+    };
+    let at = scenario.spec.end.before(Duration::from_mins(1));
+    scenario
+        .spec
+        .timeline
+        .push(Planned { at, action: Action::Fault { fault: cut_off, for_s: 600 } });
+    let recording = lab(&scenario);
+    let text = "SYD answers no scrape at the end";
+    let folder = Copy::new();
+    let findings = judged(&scenario, &recording, &folder).findings;
+    assert!(!findings.iter().any(|finding| finding.text.contains(text)), "{findings:?}");
+    scenario.spec.timeline.pop();
+    found(&judged(&scenario, &recording, &folder), text);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use edge::Ttl;
 pub use list::Listing;
-pub use purge::{PurgeBatch, PurgeEntry};
+pub use purge::{HEARD_WITHIN, PurgeBatch, PurgeEntry};
 
 use crate::admission::{Busy, Gate, RetryBudget};
 use crate::config::{Config, Limits, Members, Namespaces, Refresh};

@@ -15,7 +15,7 @@ use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 use super::{Cache, TierError};
-use crate::config::Config;
+use crate::config::{Config, TIER_TIMEOUT};
 use crate::env::{BoxFuture, NodeEnv, Stream, Timestamp};
 use crate::ids::{Dc, Name, Namespace, Region, Version};
 use crate::worker::Ctx;
@@ -31,6 +31,13 @@ const BATCH_MAX: usize = 100;
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// Who was cut off from everybody hears of everything so long after it is reached again, or, with jitter, after twice as long.
 const RETRY_MAX: Duration = Duration::from_secs(15);
+/// So long after whom it is for can be reached again a purge has come there: the calls under way, to it and by way of another, the
+/// longest pause with its jitter, the call after it.
+pub const HEARD_WITHIN: Duration = TIER_TIMEOUT
+    .saturating_add(TIER_TIMEOUT)
+    .saturating_add(RETRY_MAX)
+    .saturating_add(RETRY_MAX)
+    .saturating_add(TIER_TIMEOUT);
 /// How often a node looks at the clock whether it stood still.
 const LOOK_PAUSE: Duration = Duration::from_secs(2);
 /// Longer between two looks, and it stood still. After less, a sender's pause is one of its first: of sixteen seconds at the

@@ -52,7 +52,7 @@ fn seconds(from: Timestamp, to: Timestamp) -> f64 {
 
 impl Pace {
     /// The store is known to be down: by whatever was asked of it, since customers' reads may come from caches all the while.
-    pub(super) fn is_down(&self, now: Timestamp) {
+    pub(super) fn found_down(&self, now: Timestamp) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.down_since.get_or_insert(now);
     }
@@ -127,7 +127,7 @@ mod tests {
     fn a_store_has_been_away_since_anything_found_it_down_though_reads_came_late() {
         let pace = Pace::default();
         calls(&pace, 0, 600, 10, false);
-        (600..660).for_each(|s| pace.is_down(Timestamp::from_unix_s(s)));
+        (600..660).for_each(|s| pace.found_down(Timestamp::from_unix_s(s)));
         calls(&pace, 660, 10, 10, true);
         pace.back(Timestamp::from_unix_s(670), true);
         let through = calls(&pace, 670, 5, 50, false);

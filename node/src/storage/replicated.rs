@@ -272,7 +272,7 @@ impl Storage {
             // it reads what was before.
             let refills = operation != PUT && customer != this.nobody;
             if health.is_down() {
-                pace.is_down(now);
+                pace.found_down(now);
             }
             let in_time = !refills
                 || if this.paces { pace.admits(now, health.is_down()) } else { all_at_once() };

@@ -20,9 +20,9 @@ use crate::striped::Apart;
 use crate::worker::ScriptName;
 
 /// Of the answers 2xx, one line for so many.
-const SUCCESSES_PER_LINE: u32 = 256;
+pub const SUCCESSES_PER_LINE: u32 = 256;
 /// Of the others, one line for so many once the first ones of a window have been told.
-const FAILURES_PER_LINE: u32 = 16;
+pub const FAILURES_PER_LINE: u32 = 16;
 /// So many of a status and error class are told one by one in each window.
 const FIRST_LINES: u32 = 4;
 /// Length of a window.

@@ -36,6 +36,10 @@ pub const HAND_OVER: Duration = LINGER
     .saturating_add(RETRY_FIRST)
     .saturating_add(RETRY_FIRST)
     .saturating_add(TIMEOUT);
+/// So long after its intake can be reached again a record that waited has been tried again: the call under way, the longest pause
+/// with its jitter, the call after it.
+pub const TRIED_AGAIN_WITHIN: Duration =
+    TIMEOUT.saturating_add(RETRY_MAX).saturating_add(RETRY_MAX).saturating_add(TIMEOUT);
 
 /// What is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,14 +1,18 @@
 //! Customers against the network, and what nodes count against what the network saw of their answers.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kv_node::env::Listener;
+use kv_node::ids::{Dc, Peer};
 use kv_node::telemetry::catalogue;
 
 use super::{steady, told, total};
+use crate::judge::partitions::kept_to_the_end;
 use crate::recording::{Caller, INTERVAL_S, Journal, MESSAGES, Outcome, Recording, Series};
 use crate::spec::Action;
 use crate::spec::fault::{FaultKind, Who};
+use crate::spec::peers::MONITOR;
 
 /// Series of one target: what a scrape may cost, whatever is asked of the node.
 const SERIES_MAX: f64 = 400.0;
@@ -59,7 +63,7 @@ fn customers_against_the_network(recording: &Recording) -> Vec<String> {
         }
     }
     let mut wrong = Vec::new();
-    for dc in recording.spec.topology.dcs.keys().map(kv_node::ids::Dc::as_str) {
+    for dc in recording.spec.topology.dcs.keys().map(Dc::as_str) {
         // What a customer did not wait for, the network saw alone.
         let slack = unknown.get(dc).copied().unwrap_or(0) + forged;
         for (name, class) in CLASSES {
@@ -108,8 +112,13 @@ pub(super) fn nodes(recording: &Recording) -> Vec<String> {
     }
     let mut wrong = Vec::new();
     for dc in steady(recording) {
-        if !told_to_the_end(recording, dc) {
-            // A node that is cut off at the end cannot be asked for its last word.
+        if !told_in_the_last(recording, dc, 2) {
+            // Whoever is kept from it cannot ask it for its last word. Now and then a scrape is lost to noise, never five of them.
+            if !told_in_the_last(recording, dc, 5) && !kept_from_monitor(recording, dc) {
+                wrong.push(format!(
+                    "{dc} answers no scrape at the end, and nothing keeps it from that"
+                ));
+            }
             continue;
         }
         let mut counted: BTreeMap<(&str, u16), u64> = BTreeMap::new();
@@ -134,11 +143,23 @@ pub(super) fn nodes(recording: &Recording) -> Vec<String> {
     wrong
 }
 
-/// Whether one of the last two rounds reached a data center.
-fn told_to_the_end(recording: &Recording, dc: &str) -> bool {
-    let last = recording.metrics.rounds.saturating_sub(2);
+/// Whether one of so many last rounds reached a data center.
+fn told_in_the_last(recording: &Recording, dc: &str, rounds: u32) -> bool {
+    let last = recording.metrics.rounds.saturating_sub(rounds);
     told(recording, "up", dc)
         .any(|series| series.samples().any(|(round, value)| round >= last && value > 0.0))
+}
+
+/// Whether a data center stands still at the end, or a fault keeps the monitor from it.
+fn kept_from_monitor(recording: &Recording, dc: &str) -> bool {
+    let dc = Dc::from(dc);
+    let still =
+        recording.spec.timeline.iter().fold(false, |still, planned| match &planned.action {
+            Action::Pause { dc: paused } if *paused == dc => true,
+            Action::Resume { dc: resumed } if *resumed == dc => false,
+            _ => still,
+        });
+    still || kept_to_the_end(&recording.spec, &dc, &Peer::from(MONITOR), Duration::ZERO)
 }
 
 /// Whoever scraped a node asked it over the network: in no minute more rounds have its samples than requests reached it.
@@ -150,7 +171,7 @@ pub(super) fn scrapes(recording: &Recording) -> Vec<String> {
         }
     }
     let mut wrong = Vec::new();
-    for dc in recording.spec.topology.dcs.keys().map(kv_node::ids::Dc::as_str) {
+    for dc in recording.spec.topology.dcs.keys().map(Dc::as_str) {
         let mut told_in: BTreeMap<u64, u64> = BTreeMap::new();
         for (round, _) in told(recording, "up", dc).flat_map(Series::samples).filter(|s| s.1 > 0.0)
         {
@@ -174,7 +195,7 @@ pub(super) fn scrapes(recording: &Recording) -> Vec<String> {
 /// No target tells more series than was agreed.
 pub(super) fn budget(recording: &Recording) -> Vec<String> {
     let mut wrong = Vec::new();
-    for dc in recording.spec.topology.dcs.keys().map(kv_node::ids::Dc::as_str) {
+    for dc in recording.spec.topology.dcs.keys().map(Dc::as_str) {
         let most = told(recording, "scrape_samples_scraped", dc)
             .flat_map(|series| series.samples().map(|(_, value)| value))
             .fold(0.0, f64::max);

@@ -4,29 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kv_node::env::Listener;
-use kv_node::ids::{Dc, Peer};
+use kv_node::ids::Dc;
 use kv_node::safeguards::Safeguard;
 use kv_node::telemetry::Place;
 use kv_node::telemetry::catalogue::{self, Metric};
-use kv_node::telemetry::ship::Signal;
+use kv_node::telemetry::log::{FAILURES_PER_LINE, SUCCESSES_PER_LINE};
+use kv_node::telemetry::ship::{Signal, TRIED_AGAIN_WITHIN};
 use kv_node::worker::ScriptName;
 
 use super::{has, steady, told, total};
 use crate::alerts::{self, Moment};
-use crate::lab::intake;
+use crate::judge::partitions::kept_to_the_end;
 use crate::recording::{AlertRow, AlertState, Journal, Recording};
-use crate::spec::Action;
-use crate::spec::fault::Who;
+use crate::spec::peers::intake_of;
 use crate::spec::time::IncidentTime;
 
 /// Estimates from log lines are compared where so many answers are alike.
 const ESTIMATED_FROM: u64 = 10_000;
 /// And must come as near as this.
 const ESTIMATE_WITHIN: f64 = 0.05;
-
-/// So long after a fault a sender of telemetry may still pause: its longest pause, as much of jitter, and the call that was under
-/// way.
-const TRIED_AGAIN_WITHIN: Duration = Duration::from_secs(75);
 
 fn script_of(listener: Listener) -> Option<ScriptName> {
     match listener {
@@ -62,17 +58,25 @@ pub(super) fn exceptions(recording: &Recording) -> Vec<String> {
         if !has(recording, dc, Safeguard::UnconditionalReports) {
             continue;
         }
-        let lost = lost(recording, dc, Signal::Exceptions);
-        let waiting = waiting(recording, dc, Signal::Exceptions);
+        let (mut thrown_by_both, mut told_of_both) = (0, 0);
         for script in [ScriptName::Gateway, ScriptName::Supercache] {
             let thrown = left.get(&(dc, script)).copied().unwrap_or(0);
             let told = reported.get(&(dc, script)).copied().unwrap_or(0);
-            if told > thrown || told + lost + waiting < thrown {
+            if told > thrown {
                 let script = script.name();
                 wrong.push(format!(
-                    "{thrown} exceptions left the {script} of {dc}, {told} are reported, {lost} known to be lost and {waiting} to wait"
+                    "{told} exceptions of the {script} of {dc} are reported, and {thrown} left it"
                 ));
             }
+            (thrown_by_both, told_of_both) = (thrown_by_both + thrown, told_of_both + told);
+        }
+        // Of which script what was lost was, nobody knows.
+        let lost = lost(recording, dc, Signal::Exceptions);
+        let waiting = waiting(recording, dc, Signal::Exceptions);
+        if told_of_both + lost + waiting < thrown_by_both {
+            wrong.push(format!(
+                "{thrown_by_both} exceptions left {dc}, {told_of_both} are reported, {lost} known to be lost and {waiting} to wait"
+            ));
         }
     }
     wrong
@@ -86,20 +90,8 @@ fn lost(recording: &Recording, dc: &str, signal: Signal) -> u64 {
 /// Records of a signal that a data center had still to hand over when it was asked last. That is believed where a fault kept it
 /// from the intake; anywhere else nothing has to wait, and what does is as good as swallowed.
 fn waiting(recording: &Recording, dc: &str, signal: Signal) -> u64 {
-    let (spec, intake) = (&recording.spec, Peer::from(intake::peer_of(signal)));
-    let Some(about) = spec.topology.dcs.get(&Dc::from(dc)) else { return 0 };
-    let sends = |who: &Who| who.is(&Dc::from(dc).peer(), &about.region);
-    let takes = |who: &Who| who.is_apart(&intake);
-    let kept_back = spec.timeline.iter().any(|planned| match &planned.action {
-        Action::Fault { fault, for_s } => {
-            let between = sends(&fault.from) && takes(&fault.to);
-            let back = takes(&fault.from) && sends(&fault.to);
-            let tried_again = planned.at.after(Duration::from_secs(*for_s) + TRIED_AGAIN_WITHIN);
-            (between || back) && tried_again >= spec.end
-        }
-        _ => false,
-    });
-    if !kept_back {
+    let intake = intake_of(signal);
+    if !kept_to_the_end(&recording.spec, &Dc::from(dc), &intake, TRIED_AGAIN_WITHIN) {
         return 0;
     }
     of_signal(recording, &catalogue::TELEMETRY_WAITING, dc, signal)
@@ -130,15 +122,20 @@ pub(super) fn lines(recording: &Recording) -> Vec<String> {
         for ((by, script, status), answers) in given.iter().filter(|((by, ..), _)| *by == dc) {
             let estimate = estimated.get(&(*by, *script, *status)).copied().unwrap_or(0);
             let script = script.name();
-            // What is known to be lost or to wait may have stood for these: then nothing can be said.
-            if estimate == 0 && untold == 0 {
+            let each =
+                if (200..300).contains(status) { SUCCESSES_PER_LINE } else { FAILURES_PER_LINE };
+            // What is known to be lost or to wait may have stood for so many of these.
+            let stood_for = untold * u64::from(each);
+            if estimate == 0 && *answers > stood_for {
                 wrong.push(format!(
                     "the {script} of {dc} answered {answers} requests with {status}, and no line says so"
                 ));
             }
             #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-            let off = estimate.abs_diff(*answers) as f64 / *answers as f64;
-            if *answers >= ESTIMATED_FROM && off > ESTIMATE_WITHIN && untold == 0 {
+            let allowed = ESTIMATE_WITHIN.mul_add(*answers as f64, stood_for as f64);
+            #[expect(clippy::cast_precision_loss, reason = "as above")]
+            let off = estimate.abs_diff(*answers) as f64;
+            if *answers >= ESTIMATED_FROM && off > allowed {
                 wrong.push(format!(
                     "the {script} of {dc} answered {answers} requests with {status}, its lines stand for {estimate}"
                 ));

@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use super::links::{Ports, Side};
 use super::{ADMIN_PORT, REST_PORT, TIER_PORT};
-use crate::lab::intake;
 use crate::lab::stage::{SEALING_KEYS, SECRET, Stage};
 use crate::spec::builds::Pipelines;
+use crate::spec::peers::{INTAKE_LOGS, INTAKE_REPORTS};
 
 #[derive(Serialize)]
 struct File<'a> {
@@ -155,9 +155,9 @@ pub(super) fn text(
             .map(|peer| StoreTable { peer, speaks: access.map(OverS3::of) })
             .collect(),
         intakes: Intakes {
-            logs: intake::LOGS,
-            exceptions: intake::REPORTS,
-            traces: intake::LOGS,
+            logs: INTAKE_LOGS,
+            exceptions: INTAKE_REPORTS,
+            traces: INTAKE_LOGS,
             speak: "otlp",
         },
         keys: Keys {

@@ -42,9 +42,10 @@ use super::doors::{LabClock, TaskSet};
 use super::stage::Stage;
 use super::wire::Service;
 use super::world::{Hosts, LabOn};
-use super::{Lab, LabError, intake, lock, monitor};
+use super::{Lab, LabError, lock};
 use crate::recording::{CopyRow, Journal, OperationRow};
 use crate::spec::Spec;
+use crate::spec::peers::{INTAKE_LOGS, INTAKE_REPORTS, MONITOR};
 use crate::spec::time::IncidentTime;
 
 const REST_PORT: u16 = 8787;
@@ -343,7 +344,7 @@ impl Up {
         let peer = Peer::from("prometheus");
         let others = prometheus::others();
         let to: Vec<_> = others.iter().map(|(_, to, listener)| (to.clone(), *listener)).collect();
-        let from = Peer::from(monitor::NAME);
+        let from = Peer::from(MONITOR);
         let ports = links::open(stage, self.side, &self.tasks, (&from, &to)).await?;
         let mut jobs: BTreeMap<&str, Vec<(Peer, String)>> = BTreeMap::new();
         for (job, to, listener) in others {
@@ -381,8 +382,8 @@ impl Up {
         let stores = topology.stores.keys().map(|peer| (peer.clone(), Listener::Store));
         let others = [
             (kv_node::control::NAME, Listener::Control),
-            (intake::LOGS, Listener::Intake),
-            (intake::REPORTS, Listener::Intake),
+            (INTAKE_LOGS, Listener::Intake),
+            (INTAKE_REPORTS, Listener::Intake),
         ];
         let others = others.map(|(name, listener)| (Peer::from(name), listener));
         let all: Vec<_> = tiers.chain(stores).chain(others).collect();

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::remote::Remote;
 use super::{ADMIN_PORT, LabError};
 use crate::alerts::{self, INTERVAL_MS, RuleText, SCRAPE_TIMEOUT_MS};
-use crate::lab::monitor;
 use crate::lab::stage::Stage;
 use crate::recording::Journal;
+use crate::spec::peers::{INTAKE_LOGS, INTAKE_REPORTS, MONITOR};
 use crate::spec::time::IncidentTime;
 
 /// The port within its container.
@@ -226,12 +226,11 @@ pub(super) async fn fired(
 
 /// Whom it scrapes besides nodes, by job: the same as the monitor.
 pub(super) fn others() -> Vec<(&'static str, Peer, Listener)> {
-    use crate::lab::intake::{LOGS, REPORTS};
     use kv_node::control;
     vec![
         ("control", Peer::from(control::NAME), Listener::Control),
-        ("intake", Peer::from(LOGS), Listener::Intake),
-        ("intake", Peer::from(REPORTS), Listener::Intake),
-        (monitor::NAME, Peer::from(monitor::NAME), Listener::Admin),
+        ("intake", Peer::from(INTAKE_LOGS), Listener::Intake),
+        ("intake", Peer::from(INTAKE_REPORTS), Listener::Intake),
+        (MONITOR, Peer::from(MONITOR), Listener::Admin),
     ]
 }

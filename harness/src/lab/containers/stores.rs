@@ -32,6 +32,7 @@ use crate::lab::data::{self, Copies};
 use crate::lab::stage::{SEALING_KEYS, Stage};
 use crate::recording::{CopyRow, OperationRow};
 use crate::spec::StoresSpeak;
+use crate::spec::peers::OPERATOR;
 
 /// Where ours listens, and any other of which nothing else is said.
 const PORT: u16 = 9000;
@@ -142,7 +143,7 @@ impl Stores {
         let peers: Vec<Peer> = remotes.keys().cloned().collect();
         let network = Arc::new(PastTheWire(remotes));
         let clock = Arc::new(MachineClock);
-        let env = NodeEnv { network, clock, ..stage.env(&Peer::from("operator"), "stores") };
+        let env = NodeEnv { network, clock, ..stage.env(&Peer::from(OPERATOR), "stores") };
         let (mut clients, mut foreign) = (Vec::new(), Vec::new());
         for peer in peers {
             let client: Arc<dyn ObjectStore> = match &kind.access {

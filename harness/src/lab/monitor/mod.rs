@@ -35,9 +35,8 @@ use super::lock;
 use crate::alerts::{Evaluation, INTERVAL_MS, PHASE_MS, RuleText, SCRAPE_TIMEOUT_MS, row};
 use crate::lab::cost;
 use crate::recording::{AlertRow, AlertState, Scrapes};
+use crate::spec::peers::MONITOR;
 
-/// Under which name the monitor stands in the topology.
-pub const NAME: &str = "monitor";
 /// The receiver's name in webhooks.
 const RECEIVER: &str = "control";
 
@@ -108,8 +107,12 @@ impl Monitor {
             phase_ms: PHASE_MS,
             ..Scrapes::default()
         };
-        let own =
-            Scraped { peer: Peer::from(NAME), listener: Listener::Admin, job: NAME, place: None };
+        let own = Scraped {
+            peer: Peer::from(MONITOR),
+            listener: Listener::Admin,
+            job: MONITOR,
+            place: None,
+        };
         let targets = config.scraped.iter().chain([&own]).map(Target::new).collect();
         Arc::new(Self {
             probe: Probe::new(config.members.dcs.keys().cloned().collect(), env.clone()),
