@@ -8,12 +8,12 @@ Feature: Cleared control headers
     Background:
       Given the topology "cdn-2022" with its traffic
       # As many as power needs: small shares of the world in the first stage, of a small region from 11:20 on, a small difference
-      # from 13:30 on, the peak.
+      # from 13:40 on, the peak.
       And customers send 24 requests a second
       And customers send 10 requests a second from 10:40 on
-      And customers send 60 requests a second from 11:20 on
+      And customers send 52 requests a second from 11:20 on
       And customers send 15 requests a second from 12:30 on
-      And customers send 30 requests a second from 13:00 on
+      And customers send 55 requests a second from 13:40 on
       And customers send 12 requests a second from 14:25 on
       And customers send 30 requests a second from 16:50 on
       And customers send 10 requests a second from 17:40 on
@@ -35,7 +35,7 @@ Feature: Cleared control headers
             { classes = ["more"], soak_s = 6_720 },
             { classes = ["largest"], percent = 25, soak_s = 2_640 },
             { classes = ["largest"], percent = 50, soak_s = 2_640 },
-            { classes = ["largest"], percent = 75, soak_s = 5_280 },
+            { classes = ["largest"], percent = 75, soak_s = 5_460 },
             { classes = ["largest"] },
         ]
         """
@@ -61,7 +61,7 @@ Feature: Cleared control headers
         dcs = ["ATL"]
         """
       # The accelerated rollback: those of middle size first, then the largest.
-      And it is 17:31
+      And it is 17:34
       And "an engineer" releases:
         """
         environment = "production"

@@ -62,7 +62,7 @@ Feature: Data centers returning from maintenance
       And it is 22:22
       Then R1-o1 holds
 
-  Rule: eighteen minutes of it, in containers as well
+  Rule: nineteen minutes of it, in containers as well
     Background:
       Given the topology "slice-2023-07" with its traffic and without noise
       And containers run it 10 times as fast
@@ -71,9 +71,9 @@ Feature: Data centers returning from maintenance
       And data centers "MEL01" and "VIE02" go down for maintenance at 21:47 and return at 21:52
 
     Scenario: where it fails, what on-call sees, and that the switch ends it
-      When it is 21:58
+      When it is 21:59
       And the new backend is switched off in "MEL01"
-      And it is 22:02
+      And it is 22:03
       Then R1-s1, R1-s2, R1-s3 and R1-s4 hold
 
   Rule: at the pace of the clock, beside a real Prometheus

@@ -7,8 +7,8 @@ Feature: An older configuration carried forward
   Rule: as it happened
     Background:
       Given the topology "kv-2023-07" with its traffic
-      And customers send 15 requests a second
-      And customers send 45 requests a second from 19:10 on
+      And customers send 10 requests a second
+      And customers send 56 requests a second from 19:10 on
       And customers send 10 requests a second from 19:36 on
       And every data center runs build "kv-2023-07"
       And data centers "MEL01", "VIE02" and "JNB01" go down for maintenance at 18:22 and return at 18:32

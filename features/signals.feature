@@ -65,7 +65,7 @@ Feature: What on-call sees
   Rule: of a data center that comes back unfit
     Scenario: a request that fails is traced to the owner that failed it
       Given every data center runs the current build without "request-scoped-env", "return-gate", "owner-quarantine" and "owner-fallback"
-      And data center "SYD" goes down for maintenance at 12:01 and returns at 12:04
+      And data center "SYD" goes down for maintenance at 12:00 and returns at 12:03
       When 10 minutes pass
       Then failed requests are traced from data center "MEL" to "SYD"
       And exception "TypeError" of script "supercache" is reported from data center "SYD" within 3 minutes

@@ -40,7 +40,8 @@ Feature: A store goes away
       Then the share of failed requests stays below 0.05 %
       And this query over telemetry stays below 1.5:
         """
-        sum(increase(node_purge_sent_total[10m])) / sum(increase(node_purge_sent_total[10m] offset 70m))
+        (sum(increase(node_purge_sent_total[10m])) / sum(increase(node_responses_total{script="gateway",operation=~"put|delete"}[10m])))
+        / (sum(increase(node_purge_sent_total[10m] offset 70m)) / sum(increase(node_responses_total{script="gateway",operation=~"put|delete"}[10m] offset 70m)))
         """
 
   Rule: one of two, for ten minutes, in containers as well
