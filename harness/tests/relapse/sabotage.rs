@@ -249,6 +249,13 @@ fn a_sampler_that_drops_every_500_is_found_out_though_some_lines_are_known_to_be
     scenario.spec.topology.telemetry =
         TelemetryAbout { records_per_s: 0.1, burst: 20.0, ..TelemetryAbout::default() };
     let mut recording = lab(&scenario);
+    let dropped = |series: &&Series| {
+        series.labels.metric() == Some("node_telemetry_dropped_total")
+            && series.labels.get("signal") == Some("logs")
+    };
+    let dropped = recording.metrics.series.iter().filter(dropped);
+    let dropped: f64 = dropped.filter_map(|series| series.samples().last()).map(|(_, n)| n).sum();
+    assert!(dropped > 10.0, "{dropped} lines are lost");
     let folder = Copy::new();
     assert_eq!(judged(&scenario, &recording, &folder).findings, []);
     recording.lines.retain(|line| line.status != 500);
