@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kv_node::safeguards::Safeguard;
+use kv_node::telemetry::ship::HAND_OVER;
 use relapse::judge::{Judgement, Verdict, judge};
 use relapse::lab::{drive, sim};
 use relapse::recording::{Journal, Outcome, Recording, RecordingWriter, Series};
@@ -263,17 +264,12 @@ fn a_sampler_that_drops_every_500_is_found_out_though_some_lines_are_known_to_be
 }
 
 #[test]
-fn what_an_intake_refuses_after_the_end_is_known_to_be_lost() {
-    let mut scenario = throwing();
-    scenario.spec.topology.telemetry =
-        TelemetryAbout { records_per_s: 0.0, burst: 0.0, reports_exempt: 0 };
-    let recording = lab(&scenario);
-    assert!(recording.exceptions.is_empty());
-    let last_half_minute = scenario.spec.end.before(Duration::from_secs(30));
-    let failed = recording.requests.iter().filter(|row| row.outcome == Outcome::Status(500));
-    let late = failed.filter(|row| row.at >= last_half_minute).count();
-    assert!(late > 5, "{late}: exceptions are thrown to the end");
-    assert_eq!(judged(&scenario, &recording, &Copy::new()).findings, []);
+fn the_last_scrapes_come_when_whoever_sends_telemetry_has_come_to_rest() {
+    let scenario = quiet();
+    let metrics = lab(&scenario).metrics;
+    let waited = metrics.round_at(metrics.rounds - 2).since(scenario.spec.end);
+    let timeout = Duration::from_secs_f64(scenario.spec.topology.traffic.timeout_s);
+    assert!(waited >= timeout + HAND_OVER, "{waited:?} after the end");
 }
 
 #[test]
