@@ -9,6 +9,7 @@ use relapse::judge::{Judgement, Verdict, judge};
 use relapse::lab::{drive, sim};
 use relapse::recording::{Journal, Outcome, Recording, RecordingWriter, Series};
 use relapse::spec::fault::{Fault, FaultKind, Who};
+use relapse::spec::time::IncidentTime;
 use relapse::spec::topology::TelemetryAbout;
 use relapse::spec::{Action, Planned, Scenario};
 
@@ -51,6 +52,19 @@ fn throwing() -> Scenario {
 /// The one scenario of a feature whose name has these words.
 fn named(feature: &str, words: &str) -> Scenario {
     scenarios(feature).into_iter().find(|scenario| scenario.name.contains(words)).unwrap()
+}
+
+/// From a moment on until after the end nothing gets from one peer to another.
+fn cut_off(scenario: &mut Scenario, (from, to): (&str, &str), at: IncidentTime) {
+    let fault = Fault {
+        kind: FaultKind::Partition,
+        from: Who::Peer(from.into()),
+        to: Who::Peer(to.into()),
+        listener: None,
+        probability: 1.0,
+        bursts_ms: None,
+    };
+    scenario.spec.timeline.push(Planned { at, action: Action::Fault { fault, for_s: 600 } });
 }
 
 fn found(judgement: &Judgement, text: &str) {
@@ -202,17 +216,8 @@ fn a_node_that_swallows_exceptions_is_found_out() {
 #[test]
 fn what_nodes_could_not_hand_over_before_the_end_was_not_swallowed() {
     let mut scenario = throwing();
-    let cut_off = Fault {
-        kind: FaultKind::Partition,
-        from: Who::Peer("SYD".into()),
-        to: Who::Peer("intake-reports".into()),
-        listener: None,
-        probability: 1.0,
-        bursts_ms: None,
-    };
     let at = scenario.spec.end.before(Duration::from_mins(4));
-    let action = Action::Fault { fault: cut_off, for_s: 600 };
-    scenario.spec.timeline.push(Planned { at, action });
+    cut_off(&mut scenario, ("SYD", "intake-reports"), at);
     let mut recording = lab(&scenario);
     let told = recording.exceptions.iter().filter(|told| told.at > at).count();
     let thrown = recording.answers.iter().filter(|row| row.bare && row.status == 500);
@@ -275,19 +280,8 @@ fn the_last_scrapes_come_when_whoever_sends_telemetry_has_come_to_rest() {
 #[test]
 fn a_node_that_does_not_answer_the_last_scrapes_is_found_out_unless_it_is_kept_from_it() {
     let mut scenario = quiet();
-    let cut_off = Fault {
-        kind: FaultKind::Partition,
-        from: Who::Peer("monitor".into()),
-        to: Who::Peer("SYD".into()),
-        listener: None,
-        probability: 1.0,
-        bursts_ms: None,
-    };
     let at = scenario.spec.end.before(Duration::from_mins(1));
-    scenario
-        .spec
-        .timeline
-        .push(Planned { at, action: Action::Fault { fault: cut_off, for_s: 600 } });
+    cut_off(&mut scenario, ("monitor", "SYD"), at);
     let recording = lab(&scenario);
     let text = "SYD answers no scrape at the end";
     let folder = Copy::new();
