@@ -10,6 +10,9 @@ Feature: Production pointed at a build of staging
       Given the topology "kv-2023-10" with its traffic
       And customers send 20 requests a second
       And customers send 30 requests a second from 19:30 on
+      # A hundredth of the world is told from half of that.
+      And customers send 100 requests a second from 20:29 on
+      And customers send 20 requests a second from 20:31 on
       And every data center runs build "kv-2023-10"
       When it is 18:58
       And "an engineer" releases:

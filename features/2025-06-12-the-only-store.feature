@@ -43,7 +43,7 @@ Feature: The only store goes away
       And customers send 10 requests a second
       And customers send 20 requests a second from 17:20 on
       # While all is lost that can be lost, fewer are enough.
-      And customers send 8 requests a second from 18:15 on
+      And customers send 5 requests a second from 18:15 on
       And customers send 20 requests a second from 20:10 on
       And every data center runs the current build
       When it is 17:52
