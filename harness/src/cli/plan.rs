@@ -65,12 +65,12 @@ fn text(scenario: &Scenario) -> String {
 
 fn check_text(check: &Check) -> String {
     let unit = Some(check.measure.unit());
-    let number = |value: f64| crate::report::number(value, unit);
+    let limit = |value: f64| crate::report::limit(value, unit);
     let bound = match (check.bound.min, check.bound.max) {
-        (Some(min), Some(max)) => format!("{} to {}", number(min), number(max)),
-        (Some(min), None) if check.bound.above_min => format!("above {}", number(min)),
-        (Some(min), None) => format!("at least {}", number(min)),
-        (None, Some(max)) => format!("at most {}", number(max)),
+        (Some(min), Some(max)) => format!("{} to {}", limit(min), limit(max)),
+        (Some(min), None) if check.bound.above_min => format!("above {}", limit(min)),
+        (Some(min), None) => format!("at least {}", limit(min)),
+        (None, Some(max)) => format!("at most {}", limit(max)),
         (None, None) => String::new(),
     };
     let (from, to) = (time::format(check.window.from), time::format(check.window.to));

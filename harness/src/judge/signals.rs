@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use kv_node::ids::Dc;
 use kv_node::telemetry::catalogue;
 use kv_node::worker::ScriptName;
+use promql::Labels;
 
 use super::detection;
-use super::measure::{Taken, count, ratio};
-use crate::recording::{AlertRow, AlertState, Recording};
+use super::measure::{Taken, count};
+use crate::recording::{AlertRow, AlertState, Recording, Series};
 use crate::spec::cause::Cause;
 use crate::spec::expectation::Window;
 use crate::spec::measure::After;
+use crate::spec::peers::{PROBE_CLASS, PROBE_NAMESPACE};
 
 /// Evaluations of the rules in a window: what there was to see.
 fn evaluations(recording: &Recording, window: Window) -> u64 {
@@ -132,28 +134,23 @@ pub(super) fn log_lines(
     Taken::new(count(found), looked).note(format!("they stand for {stand_for} answers"))
 }
 
-/// What a count of errors in the log, over the requests that metrics count, says of the customers' failures.
+/// What a count of errors in the log, over the requests that metrics count, says of the failures. Of customers alone where lines name
+/// namespaces; where they do not, synthetic requests make lines like any other, and are among the failures as well.
 pub(super) fn failures_told_by_log(recording: &Recording, window: Window) -> Taken {
-    let told: u64 = recording
+    let errors = recording
         .lines
         .iter()
         .filter(|line| line.script == ScriptName::Gateway && line.status >= 500)
-        .filter(|line| window.contains(line.at))
-        .map(|line| u64::from(line.stands_for))
-        .sum();
-    let mut answered = 0.0;
-    for series in &recording.metrics.series {
-        let labels = &series.labels;
-        if labels.metric() == Some(catalogue::RESPONSES.name)
-            && labels.get("script") == Some(ScriptName::Gateway.name())
-        {
-            let mut within = series
-                .samples()
-                .filter(|(round, _)| window.contains(recording.metrics.round_at(*round)))
-                .map(|(_, value)| value);
-            if let Some(first) = within.next() {
-                answered += within.last().unwrap_or(first) - first;
+        .filter(|line| window.contains(line.at));
+    let (mut told, mut told_synthetic, mut named) = (0, 0, true);
+    for line in errors {
+        let told_of = u64::from(line.stands_for);
+        match line.context.as_ref().map(|context| context.namespace.as_ref()) {
+            Some(Some(namespace)) if namespace.as_str() == PROBE_NAMESPACE => {
+                told_synthetic += told_of
             }
+            Some(_) => told += told_of,
+            None => (told, named) = (told + told_of, false),
         }
     }
     let (mut failed, mut sent) = (0, 0);
@@ -161,8 +158,22 @@ pub(super) fn failures_told_by_log(recording: &Recording, window: Window) -> Tak
         sent += row.count;
         failed += if row.outcome.failed() { row.count } else { 0 };
     }
-    let told_share = if answered > 0.0 { count(told) / answered } else { 0.0 };
-    let true_share = ratio(failed, sent);
+    let (mut failed_in_all, mut sent_in_all) = (count(failed), count(sent));
+    let mut answered =
+        gateway_answers(recording, window, |labels| labels.get("class") != Some(PROBE_CLASS));
+    if !named {
+        let synthetic = |labels: &Labels| labels.get("class") == Some(PROBE_CLASS);
+        let errors = |labels: &Labels| labels.get("status").is_some_and(|status| status >= "500");
+        let asked = gateway_answers(recording, window, synthetic);
+        told += told_synthetic;
+        answered += asked;
+        sent_in_all += asked;
+        failed_in_all +=
+            gateway_answers(recording, window, |labels| synthetic(labels) && errors(labels));
+    }
+    let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+    let (told_share, true_share) =
+        (share(count(told), answered), share(failed_in_all, sent_in_all));
     if true_share <= 0.0 {
         return Taken::nothing().note("nothing failed");
     }
@@ -171,6 +182,27 @@ pub(super) fn failures_told_by_log(recording: &Recording, window: Window) -> Tak
         told_share * 100.0,
         true_share * 100.0
     ))
+}
+
+/// How much the gateways' counters of answers grew in a window: those with such labels.
+fn gateway_answers(recording: &Recording, window: Window, wanted: impl Fn(&Labels) -> bool) -> f64 {
+    let of_gateways = recording.metrics.series.iter().filter(|series| {
+        series.labels.metric() == Some(catalogue::RESPONSES.name)
+            && series.labels.get("script") == Some(ScriptName::Gateway.name())
+            && wanted(&series.labels)
+    });
+    let grown = |series: &Series| {
+        let (mut before, mut grown) = (0.0, 0.0);
+        for (round, value) in series.samples() {
+            if window.contains(recording.metrics.round_at(round)) {
+                // A node that was started again counts from nothing.
+                grown += if value < before { value } else { value - before };
+            }
+            before = value;
+        }
+        grown
+    };
+    of_gateways.map(grown).sum()
 }
 
 pub(super) fn seconds_to_report(

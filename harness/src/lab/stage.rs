@@ -17,7 +17,7 @@ use super::monitor::{self, Monitor, MonitorConfig, Scraped};
 use super::truth::Truth;
 use super::wire::{self, Service, Wire};
 use crate::spec::Spec;
-use crate::spec::peers::{INTAKE_LOGS, INTAKE_REPORTS, MONITOR, intake_of};
+use crate::spec::peers::{INTAKE_LOGS, INTAKE_REPORTS, MONITOR, PROBE_CLASS, intake_of};
 
 /// The secret of every node in a lab.
 pub(super) const SECRET: &[u8] = b"known to every lab";
@@ -198,7 +198,7 @@ fn product(peer: Peer) -> Scraped {
 
 fn namespaces(spec: &Spec) -> Namespaces {
     let probe = monitor::probe_namespace();
-    let open = NamespaceAbout::open(&probe, NamespaceClass::from("probe"));
+    let open = NamespaceAbout::open(&probe, NamespaceClass::from(PROBE_CLASS));
     let products = of_products(spec).map(|id| {
         let about = NamespaceAbout::open(&id, NamespaceClass::from("product"));
         (id, about)

@@ -13,4 +13,4 @@ pub use fork::fork;
 pub use parity::parity;
 pub use progress::Watcher;
 pub use safeguards::{ablation, matrix, matrix_markdown};
-pub use text::{cost, judgement, number};
+pub use text::{cost, judgement, limit};

@@ -133,7 +133,7 @@ pub(super) fn bound(bound: &Bound, unit: Option<Unit>) -> String {
 }
 
 /// One end of a bound. What was measured may be rounded; where it has to lie may not: "at least 99.95 %" is not "at least 100 %".
-fn limit(value: f64, unit: Option<Unit>) -> String {
+pub fn limit(value: f64, unit: Option<Unit>) -> String {
     let percent = value * 100.0;
     let exact = |digits: &usize| {
         let rounded: f64 = format!("{percent:.digits$}").parse().unwrap_or(percent);
@@ -148,7 +148,7 @@ fn limit(value: f64, unit: Option<Unit>) -> String {
 }
 
 /// A measure's number as it is read.
-pub fn number(value: f64, unit: Option<Unit>) -> String {
+fn number(value: f64, unit: Option<Unit>) -> String {
     match unit {
         Some(Unit::Share) => {
             let percent = value * 100.0;

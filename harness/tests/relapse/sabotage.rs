@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kv_node::safeguards::Safeguard;
+use kv_node::telemetry::log::ResponseLine;
 use kv_node::telemetry::ship::HAND_OVER;
 use relapse::judge::{Judgement, Verdict, judge};
 use relapse::lab::{drive, sim};
 use relapse::recording::{Journal, Outcome, Recording, RecordingWriter, Series};
 use relapse::spec::fault::{Fault, FaultKind, Who};
+use relapse::spec::peers::PROBE_NAMESPACE;
 use relapse::spec::time::IncidentTime;
 use relapse::spec::topology::TelemetryAbout;
 use relapse::spec::{Action, Planned, Scenario};
@@ -266,6 +268,24 @@ fn a_sampler_that_drops_every_500_is_found_out_though_some_lines_are_known_to_be
     assert_eq!(judged(&scenario, &recording, &folder).findings, []);
     recording.lines.retain(|line| line.status != 500);
     found(&judged(&scenario, &recording, &folder), "requests with 500, and no line says so");
+}
+
+#[test]
+fn lines_of_synthetic_requests_tell_nothing_of_customers_failures() {
+    let folder = Copy::new();
+    let scenario = named("2023-07-17", "with nothing but the report");
+    let mut recording = lab(&scenario);
+    assert_eq!(row(&judged(&scenario, &recording, &folder), "R1-h2l"), Verdict::Pass);
+
+    let synthetic = |line: &ResponseLine| {
+        let context = line.context.as_ref();
+        context
+            .and_then(|context| context.namespace.as_ref())
+            .is_some_and(|namespace| namespace.as_str() == PROBE_NAMESPACE)
+    };
+    recording.lines.retain(|line| line.status < 500 || synthetic(line));
+    assert!(recording.lines.iter().filter(|line| line.status == 500).count() > 100);
+    assert_eq!(row(&judged(&scenario, &recording, &folder), "R1-h2l"), Verdict::Fail);
 }
 
 #[test]

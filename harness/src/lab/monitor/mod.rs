@@ -26,8 +26,6 @@ use kv_node::env::{Listener, NodeEnv, Timestamp};
 use kv_node::ids::{Dc, Namespace, Peer, Region};
 use promql::rules::{State, Transition, webhook};
 
-pub use probe::NAMESPACE as PROBE_NAMESPACE;
-
 use self::probe::Probe;
 use self::scrape::Target;
 use self::tiers::Tiers;
@@ -35,7 +33,7 @@ use super::lock;
 use crate::alerts::{Evaluation, INTERVAL_MS, PHASE_MS, RuleText, SCRAPE_TIMEOUT_MS, row};
 use crate::lab::cost;
 use crate::recording::{AlertRow, AlertState, Scrapes};
-use crate::spec::peers::MONITOR;
+use crate::spec::peers::{MONITOR, PROBE_NAMESPACE};
 
 /// The receiver's name in webhooks.
 const RECEIVER: &str = "control";

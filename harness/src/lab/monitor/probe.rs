@@ -17,9 +17,8 @@ use kv_node::telemetry::catalogue;
 use kv_node::telemetry::registry::{Counter, Gauge, Registry};
 
 use super::super::lock;
+use crate::spec::peers::PROBE_NAMESPACE;
 
-/// The namespace that probes write to: of nobody else, and enrolled in the new backend.
-pub const NAMESPACE: &str = "relapse-probe";
 /// How often the key is written and read everywhere. Longer than the bound of a minute, so that a healthy answer knows the
 /// write before.
 const PERIOD: Duration = Duration::from_secs(75);
@@ -103,7 +102,7 @@ impl Probe {
     }
 
     fn path() -> String {
-        rest::value_path("probe", &Name::new(NAMESPACE.into(), "age"))
+        rest::value_path("probe", &Name::new(PROBE_NAMESPACE.into(), "age"))
     }
 
     async fn write(&self, target: &Target) {

@@ -21,7 +21,8 @@ use kv_node::telemetry::catalogue;
 use kv_node::telemetry::registry::{Counter, Registry};
 
 use super::super::lock;
-use super::probe::{NAMESPACE, TIMEOUT};
+use super::probe::TIMEOUT;
+use crate::spec::peers::PROBE_NAMESPACE;
 
 /// How often each data center reads through each tier. Longer than an edge keeps a value, so that every read reaches the
 /// tier; twice as long as other probes wait, since there are as many as data centers times tiers.
@@ -46,7 +47,7 @@ pub(super) fn roads(members: &Members, initial: &Snapshot) -> Vec<Road> {
     let mut keys: BTreeMap<&Dc, String> = BTreeMap::new();
     for (dc, member) in &members.dcs {
         let owned = |key: &String| {
-            let name = Name::new(NAMESPACE.into(), key);
+            let name = Name::new(PROBE_NAMESPACE.into(), key);
             placement.regional(&member.region, &name).next() == Some(dc)
         };
         let mut tried = (0..TRIED).map(|number| format!("through/{dc}/{number}"));
@@ -148,7 +149,7 @@ impl Tiers {
     }
 
     async fn ask(&self, method: Method, road: &Road) -> Option<StatusCode> {
-        let path = rest::value_path("probe", &Name::new(NAMESPACE.into(), &road.key));
+        let path = rest::value_path("probe", &Name::new(PROBE_NAMESPACE.into(), &road.key));
         let body = if method == Method::PUT { Bytes::from_static(b"there") } else { Bytes::new() };
         let request = Request::builder().method(method).uri(path).body(body).ok()?;
         let call = self.env.network.call(&road.from.peer(), Listener::Rest, request);
@@ -191,7 +192,7 @@ mod tests {
         let placement = Placement::new(&members, &initial);
         for road in &roads {
             let region = &members.dcs[&road.from].region;
-            let name = Name::new(NAMESPACE.into(), &road.key);
+            let name = Name::new(PROBE_NAMESPACE.into(), &road.key);
             assert_eq!(placement.regional(region, &name).next(), Some(&road.owner));
         }
     }
