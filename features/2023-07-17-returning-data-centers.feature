@@ -15,8 +15,8 @@ Feature: Data centers returning from maintenance
       And customers send 65 requests a second from 21:45 on
       And customers send 10 requests a second from 00:10 the next day on
       And customers send 3 requests a second from 02:30 the next day on
-      And customers send 65 requests a second from 04:50 the next day on
-      And customers send 2 requests a second from 05:52 the next day on
+      And customers send 65 requests a second from 05:00 the next day on
+      And customers send 2 requests a second from 05:59 the next day on
       And customers send 12 requests a second from 13:40 the next day on
       And every data center runs build "kv-2023-07"
       And data centers "MEL01", "VIE02" and "JNB01" go down for maintenance at 20:52 and return at 21:52
