@@ -147,7 +147,7 @@ pub(super) fn failures_told_by_log(recording: &Recording, window: Window) -> Tak
         let told_of = u64::from(line.stands_for);
         match line.context.as_ref().map(|context| context.namespace.as_ref()) {
             Some(Some(namespace)) if namespace.as_str() == PROBE_NAMESPACE => {
-                told_synthetic += told_of
+                told_synthetic += told_of;
             }
             Some(_) => told += told_of,
             None => (told, named) = (told + told_of, false),
