@@ -177,8 +177,9 @@ pub(super) fn failures_told_by_log(recording: &Recording, window: Window) -> Tak
     if true_share <= 0.0 {
         return Taken::nothing().note("nothing failed");
     }
+    let among = if named { "" } else { ", synthetic ones among them" };
     Taken::new(told_share / true_share, failed).note(format!(
-        "{:.3} % told, {:.3} % true",
+        "{:.3} % told, {:.3} % true{among}",
         told_share * 100.0,
         true_share * 100.0
     ))
