@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kv_node::ids::Dc;
 use kv_node::telemetry::catalogue;
+use kv_node::telemetry::log::ResponseLine;
 use kv_node::worker::ScriptName;
 use promql::Labels;
 
@@ -137,43 +138,39 @@ pub(super) fn log_lines(
 /// What a count of errors in the log, over the requests that metrics count, says of the failures. Of customers alone where lines name
 /// namespaces; where they do not, synthetic requests make lines like any other, and are among the failures as well.
 pub(super) fn failures_told_by_log(recording: &Recording, window: Window) -> Taken {
-    let errors = recording
-        .lines
-        .iter()
-        .filter(|line| line.script == ScriptName::Gateway && line.status >= 500)
-        .filter(|line| window.contains(line.at));
-    let (mut told, mut told_synthetic, mut named) = (0, 0, true);
-    for line in errors {
-        let told_of = u64::from(line.stands_for);
-        match line.context.as_ref().map(|context| context.namespace.as_ref()) {
-            Some(Some(namespace)) if namespace.as_str() == PROBE_NAMESPACE => {
-                told_synthetic += told_of;
-            }
-            Some(_) => told += told_of,
-            None => (told, named) = (told + told_of, false),
-        }
-    }
+    let errors = || {
+        recording.lines.iter().filter(|line| {
+            line.script == ScriptName::Gateway && line.status >= 500 && window.contains(line.at)
+        })
+    };
+    let named = errors().all(|line| line.context.is_some());
+    let of_customers = |line: &&ResponseLine| {
+        let namespace = line.context.as_ref().and_then(|context| context.namespace.as_ref());
+        namespace.is_none_or(|namespace| namespace.as_str() != PROBE_NAMESPACE)
+    };
+    let told: u64 = errors()
+        .filter(|line| !named || of_customers(line))
+        .map(|line| u64::from(line.stands_for))
+        .sum();
+    let synthetic = |labels: &Labels| labels.get("class") == Some(PROBE_CLASS);
+    let failed = |labels: &Labels| labels.get("status").is_some_and(|status| status >= "500");
+    let answered = gateway_answers(recording, window, |labels| !named || !synthetic(labels));
+    let (probes, probes_failed) = if named {
+        (0.0, 0.0)
+    } else {
+        (
+            gateway_answers(recording, window, synthetic),
+            gateway_answers(recording, window, |labels| synthetic(labels) && failed(labels)),
+        )
+    };
     let (mut failed, mut sent) = (0, 0);
     for row in recording.truth.iter().filter(|row| window.contains(row.from)) {
         sent += row.count;
         failed += if row.outcome.failed() { row.count } else { 0 };
     }
-    let (mut failed_in_all, mut sent_in_all) = (count(failed), count(sent));
-    let mut answered =
-        gateway_answers(recording, window, |labels| labels.get("class") != Some(PROBE_CLASS));
-    if !named {
-        let synthetic = |labels: &Labels| labels.get("class") == Some(PROBE_CLASS);
-        let errors = |labels: &Labels| labels.get("status").is_some_and(|status| status >= "500");
-        let asked = gateway_answers(recording, window, synthetic);
-        told += told_synthetic;
-        answered += asked;
-        sent_in_all += asked;
-        failed_in_all +=
-            gateway_answers(recording, window, |labels| synthetic(labels) && errors(labels));
-    }
     let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
     let (told_share, true_share) =
-        (share(count(told), answered), share(failed_in_all, sent_in_all));
+        (share(count(told), answered), share(count(failed) + probes_failed, count(sent) + probes));
     if true_share <= 0.0 {
         return Taken::nothing().note("nothing failed");
     }

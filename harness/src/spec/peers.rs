@@ -12,13 +12,14 @@ pub const MONITOR: &str = "monitor";
 pub const INTAKE_LOGS: &str = "intake-logs";
 /// What takes exception reports.
 pub const INTAKE_REPORTS: &str = "intake-reports";
+
+/// All of them. They stand in the control plane's region, but no fault of a region acts on them.
+pub const CONTROL_SIDE: [&str; 5] = [control::NAME, OPERATOR, MONITOR, INTAKE_LOGS, INTAKE_REPORTS];
+
 /// The namespace that the monitor's synthetic requests write to: of nobody else, and enrolled in the new backend.
 pub const PROBE_NAMESPACE: &str = "relapse-probe";
 /// Its class, by which metrics tell synthetic requests from customers'.
 pub const PROBE_CLASS: &str = "probe";
-
-/// All of them. They stand in the control plane's region, but no fault of a region acts on them.
-pub const CONTROL_SIDE: [&str; 5] = [control::NAME, OPERATOR, MONITOR, INTAKE_LOGS, INTAKE_REPORTS];
 
 /// What takes a signal.
 pub fn intake_of(signal: Signal) -> Peer {
