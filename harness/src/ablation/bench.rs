@@ -1,6 +1,7 @@
 //! Runs and judges what a study asks for. A run that is known is only judged; nothing is judged twice.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kv_node::ids::Dc;
 use kv_node::safeguards::Build;
@@ -11,7 +12,8 @@ use crate::impact::{Impact, quiet};
 use crate::judge::{Judge, Judgement, Verdict};
 use crate::lab::Kind;
 use crate::recording::{Recording, RecordingError};
-use crate::runs::{self, Event, Plan, Run, Store};
+use crate::runs::about::About;
+use crate::runs::{self, Event, Plan, Reader, Run, Store};
 use crate::spec::expectation::Window;
 use crate::spec::{Scenario, Spec};
 
@@ -59,43 +61,63 @@ impl Bench<'_> {
         let scenarios: Vec<Scenario> = trials.iter().map(Trial::ablated).collect();
         let runs = runs::distinct(&scenarios, Kind::Simulated, self.seed, &self.binary);
         let plan = Plan { runs: &runs, jobs: self.jobs, again: false, store: self.store };
-        let mut asked = BTreeMap::new();
+        let batch = Batch {
+            trials: trials.to_vec(),
+            scenarios,
+            runs: runs.clone(),
+            store: self.store.clone(),
+        };
+        let reader: Reader<_> = Arc::new(move |at, about| batch.judge(at, about));
         let mut why = "interrupted".to_owned();
-        let exit = runs::execute(&plan, |event| {
+        let (exit, read) = runs::execute_and_read(&plan, &reader, |event| {
             tell(&runs, event);
-            match event {
-                Event::Finished(at, about, _) => {
-                    asked.insert(*at, about.asked.clone());
-                }
-                Event::Failed(_, failed) => why.clone_from(failed),
-                Event::Progress(..) | Event::Interrupted => {}
+            if let Event::Failed(_, failed) = event {
+                why.clone_from(failed);
             }
         });
         if exit != Exit::Pass {
             return Err(BenchError::Runs(exit, why));
         }
         let mut ran: BTreeMap<usize, Ran> = BTreeMap::new();
-        for (at, run) in runs.iter().enumerate() {
-            let mut recording = Recording::read(&self.store.run(&run.hash).join("recording"))?;
-            let asked = asked.get(&at).cloned().unwrap_or_default();
-            for (builds, served) in held_to(trials, &run.scenarios) {
-                // What was taken away is missed: promises are those of the builds that still had it.
-                (recording.spec.build, recording.spec.builds) = builds;
-                let judge = Judge::new(&recording);
-                for served in served {
-                    let spec = &scenarios[served].spec;
-                    let judgement = judge.scenario(&scenarios[served]);
-                    let ended = Ran {
-                        falls: falls(&judgement),
-                        silent: silent(&judgement),
-                        impact: Impact::of(&recording, acted(spec), quiet(spec)),
-                        asked: asked.clone(),
-                    };
-                    ran.insert(served, ended);
-                }
-            }
+        for read in read.into_iter().flatten() {
+            ran.extend(read?);
         }
         Ok(ran.into_values().collect())
+    }
+}
+
+/// What is judged while other runs go on.
+struct Batch {
+    trials: Vec<Trial>,
+    /// The trials as they are run.
+    scenarios: Vec<Scenario>,
+    runs: Vec<Run>,
+    store: Store,
+}
+
+impl Batch {
+    /// What became of every trial that a run serves, by the trial's place.
+    fn judge(&self, at: usize, about: &About) -> Result<Vec<(usize, Ran)>, RecordingError> {
+        let run = &self.runs[at];
+        let mut recording = Recording::read(&self.store.run(&run.hash).join("recording"))?;
+        let mut ran = Vec::new();
+        for (builds, served) in held_to(&self.trials, &run.scenarios) {
+            // What was taken away is missed: promises are those of the builds that still had it.
+            (recording.spec.build, recording.spec.builds) = builds;
+            let judge = Judge::new(&recording);
+            for served in served {
+                let scenario = &self.scenarios[served];
+                let judgement = judge.scenario(scenario);
+                let ended = Ran {
+                    falls: falls(&judgement),
+                    silent: silent(&judgement),
+                    impact: Impact::of(&recording, acted(&scenario.spec), quiet(&scenario.spec)),
+                    asked: about.asked.clone(),
+                };
+                ran.push((served, ended));
+            }
+        }
+        Ok(ran)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -11,9 +12,9 @@ use crate::feature::Catalog;
 use crate::judge::detection::Detection;
 use crate::lab::Kind;
 use crate::live;
-use crate::recording::Recording;
+use crate::recording::{Recording, RecordingError};
 use crate::report::{self, Heading, Watcher};
-use crate::runs::{self, Plan, Run, Store};
+use crate::runs::{self, Plan, Reader, Run, Store};
 use crate::spec::Scenario;
 use crate::spec::truth::Truth;
 
@@ -56,21 +57,39 @@ pub(super) fn detectors(root: &Path, args: &Detectors) -> Exit {
     let jobs = if args.jobs == 0 { super::cores() } else { args.jobs };
     let mut watcher = Watcher::new(&runs);
     let plan = Plan { runs: &runs, jobs, again: false, store: &store };
-    let exit = runs::execute(&plan, |event| watcher.event(event));
+    let reader: Reader<_> = {
+        let (runs, store) = (runs.clone(), store.clone());
+        Arc::new(move |at, _| table(&catalog, &scenarios, &store, &runs[at]))
+    };
+    let (exit, tables) = runs::execute_and_read(&plan, &reader, |event| watcher.event(event));
     if exit != Exit::Pass {
         return complain("not every run came to its end", exit);
     }
-    let mut runs = runs;
+    let mut tables: Vec<_> = runs.iter().zip(tables.into_iter().flatten()).collect();
     // In the order of the features, not of their lengths.
-    runs.sort_by_key(|run| run.scenarios.iter().min().copied());
-    runs.iter().fold(Exit::Pass, |exit, run| exit.or(table(&catalog, &scenarios, &store, run)))
+    tables.sort_by_key(|(run, _)| run.scenarios.iter().min().copied());
+    tables.into_iter().fold(Exit::Pass, |exit, (run, table)| match table {
+        Ok(table) => {
+            if let Some(table) = table {
+                out(&table);
+            }
+            exit
+        }
+        Err(error) => exit.or(complain(&format!("run {}: {error}", run.hash), Exit::Environment)),
+    })
 }
 
 fn cause_of<'a>(catalog: &'a Catalog, scenario: &Scenario) -> Option<&'a Truth> {
     catalog.incidents.get(&scenario.feature).filter(|truth| truth.cause.is_some())
 }
 
-fn table(catalog: &Catalog, scenarios: &[Scenario], store: &Store, run: &Run) -> Exit {
+/// Who saw the incident first that a run is about; none where it is about none.
+fn table(
+    catalog: &Catalog,
+    scenarios: &[Scenario],
+    store: &Store,
+    run: &Run,
+) -> Result<Option<String>, RecordingError> {
     let mut served = run.scenarios.clone();
     served.sort_unstable();
     let served: Vec<&Scenario> = served.into_iter().map(|at| &scenarios[at]).collect();
@@ -79,12 +98,9 @@ fn table(catalog: &Catalog, scenarios: &[Scenario], store: &Store, run: &Run) ->
         .and_then(|scenario| cause_of(catalog, scenario))
         .and_then(|truth| Some((truth, truth.cause.as_ref()?)))
     else {
-        return Exit::Pass;
+        return Ok(None);
     };
-    let recording = match Recording::read(&store.run(&run.hash).join("recording")) {
-        Ok(recording) => recording,
-        Err(error) => return complain(&format!("run {}: {error}", run.hash), Exit::Environment),
-    };
+    let recording = Recording::read(&store.run(&run.hash).join("recording"))?;
     let titles: BTreeSet<String> = match &served[..] {
         [one] => [one.title()].into(),
         // Scenarios of one run are views of the same history: their rule says which.
@@ -96,6 +112,5 @@ fn table(catalog: &Catalog, scenarios: &[Scenario], store: &Store, run: &Run) ->
         run: format!("{}; build {}; seed {}", titles.join("; "), run.spec.build.id, run.seed),
     };
     let detection = Detection::of(&recording, cause, &catalog.rules);
-    out(&report::detection(&heading, cause, &detection));
-    Exit::Pass
+    Ok(Some(report::detection(&heading, cause, &detection)))
 }

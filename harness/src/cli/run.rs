@@ -8,14 +8,14 @@ use clap::Args;
 use super::{Chosen, complain, counted, err, out, scenarios_of};
 use crate::exit::Exit;
 use crate::feature::Catalog;
-use crate::judge::Judge;
 use crate::judge::detection::Detection;
+use crate::judge::{Judge, Judgement};
 use crate::lab::Kind;
-use crate::recording::Recording;
+use crate::recording::{Recording, RecordingError};
 use crate::report::junit::{Junit, Source};
 use crate::report::{self, Watcher};
 use crate::runs::about::{self, About, Stopwatch};
-use crate::runs::{self, Event, Plan, Store};
+use crate::runs::{self, Event, Plan, Reader, Store};
 use crate::spec::cause::Cause;
 use crate::spec::{Scenario, StoresSpeak};
 
@@ -91,28 +91,29 @@ fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
     };
     let jobs = if args.jobs == 0 { cores } else { args.jobs };
     let store = Store::of(root);
-    let plan = Plan { runs: &runs, jobs, again: args.no_cache, store: &store };
-    let mut watcher = Watcher::new(&runs);
-    let mut costs = vec![Err("it was interrupted".to_owned()); runs.len()];
-    let mut exit = runs::execute(&plan, |event| {
+    let (to, suite) = (args.out.clone(), Suite { runs, scenarios, catalog, store: store.clone() });
+    let suite = Arc::new(suite);
+    let plan = Plan { runs: &suite.runs, jobs, again: args.no_cache, store: &store };
+    let mut watcher = Watcher::new(&suite.runs);
+    let mut costs = vec![Err("it was interrupted".to_owned()); suite.runs.len()];
+    let judged = Arc::clone(&suite);
+    let reader: Reader<Read> = Arc::new(move |at, _| judged.judge(at, to.as_deref()));
+    let (mut exit, read) = runs::execute_and_read(&plan, &reader, |event| {
         watcher.event(event);
         match event {
             Event::Finished(at, about, _) => costs[*at] = Ok(about.clone()),
             Event::Failed(at, why) => costs[*at] = Err(why.clone()),
-            Event::Progress(..) | Event::Interrupted => {}
+            Event::Progress(..) | Event::Read(_) | Event::Interrupted => {}
         }
     });
     let interrupted = exit == Exit::Interrupted;
-    for (run, cost) in runs.iter().zip(&costs) {
-        let served = Served { run, scenarios: &scenarios, catalog: &catalog };
-        match cost {
-            Ok(cost) if !interrupted => {
-                let folder = store.run(&run.hash);
-                exit = exit.or(judge_run(&folder, &served, args.out.as_deref(), (cost, junit)));
-                out(&format!("run {}: {}\n", run.hash, report::cost(cost)));
+    for ((at, cost), read) in costs.iter().enumerate().zip(read) {
+        match (cost, read) {
+            (Ok(cost), Some(read)) if !interrupted => {
+                exit = exit.or(suite.tell(at, cost, read, junit));
             }
-            Ok(_) => served.not_judged("it was interrupted", junit),
-            Err(why) => served.not_judged(why, junit),
+            (Ok(_), _) => suite.not_judged(at, "it was interrupted", junit),
+            (Err(why), _) => suite.not_judged(at, why, junit),
         }
     }
     if interrupted {
@@ -166,79 +167,110 @@ fn frame(args: &Run) -> String {
     format!("seed {}, commit {}; again: {}", args.seed, about::commit(), again.join(" "))
 }
 
-/// A run, the scenarios among which it finds its own, and the files that they name.
-struct Served<'a> {
-    run: &'a runs::Run,
-    scenarios: &'a [Scenario],
-    catalog: &'a Catalog,
+/// What is run and judged.
+struct Suite {
+    runs: Vec<runs::Run>,
+    scenarios: Vec<Scenario>,
+    catalog: Arc<Catalog>,
+    store: Store,
 }
 
-impl Served<'_> {
-    /// The scenarios that the run serves, in the order of the features.
-    fn served(&self) -> impl Iterator<Item = &Scenario> {
-        let mut places = self.run.scenarios.clone();
+/// What a recording told, or why it cannot be read.
+type Read = Result<Told, RecordingError>;
+
+/// What a recording told.
+struct Told {
+    /// By the place of the scenario.
+    judgements: Vec<(usize, Judgement)>,
+    /// Who saw an incident first, and who named its cause.
+    seen: Option<String>,
+    /// Where run and verdicts were written to, or why they were not.
+    written: Option<Result<PathBuf, String>>,
+}
+
+impl Suite {
+    /// The scenarios that a run serves, in the order of the features.
+    fn served(&self, at: usize) -> impl Iterator<Item = (usize, &Scenario)> {
+        let mut places = self.runs[at].scenarios.clone();
         places.sort_unstable();
-        places.into_iter().map(|at| &self.scenarios[at])
+        places.into_iter().map(|place| (place, &self.scenarios[place]))
     }
 
-    /// What the incident came of that the run is about, where it is about one.
-    fn cause(&self) -> Option<&Cause> {
-        let feature = &self.served().next()?.feature;
-        self.catalog.incidents.get(feature)?.cause.as_ref()
+    /// What the incident came of that a run is about, where it is about one.
+    fn cause(&self, at: usize) -> Option<&Cause> {
+        let (_, first) = self.served(at).next()?;
+        self.catalog.incidents.get(&first.feature)?.cause.as_ref()
     }
 
-    fn not_judged(&self, why: &str, junit: &mut Junit) {
-        let (hash, seed) = (Some(self.run.hash.clone()), Some(self.run.seed));
+    fn not_judged(&self, at: usize, why: &str, junit: &mut Junit) {
+        let run = &self.runs[at];
+        let (hash, seed) = (Some(run.hash.clone()), Some(run.seed));
         let source = Source { hash, seed, commit: Some(about::commit()), wall_s: None };
-        self.served().for_each(|scenario| junit.not_judged(scenario, &source, why));
+        self.served(at).for_each(|(_, scenario)| junit.not_judged(scenario, &source, why));
     }
-}
 
-/// Judges every scenario of a run, prints the verdicts, and writes them where asked.
-fn judge_run(
-    folder: &Path,
-    served: &Served<'_>,
-    to: Option<&Path>,
-    (cost, junit): (&About, &mut Junit),
-) -> Exit {
-    let run = served.run;
-    let recording = match Recording::read(&folder.join("recording")) {
-        Ok(recording) => recording,
-        Err(error) => {
-            served.not_judged(&error.to_string(), junit);
-            return complain(&format!("run {}: {error}", run.hash), Exit::Environment);
-        }
-    };
-    let mut exit = Exit::Pass;
-    let mut judgements = Vec::new();
-    let judge = Judge::new(&recording);
-    for scenario in served.served() {
-        let judgement = judge.scenario(scenario);
-        out(&report::judgement(scenario, &judgement));
-        junit.judged(scenario, &judgement, &Source::of(cost));
-        exit = exit.or(judgement.verdict.into());
-        judgements.push((scenario, judgement));
+    /// Judges every scenario of a run, and writes the verdicts where asked.
+    fn judge(&self, at: usize, to: Option<&Path>) -> Read {
+        let folder = self.store.run(&self.runs[at].hash);
+        let recording = Recording::read(&folder.join("recording"))?;
+        let judge = Judge::new(&recording);
+        let judgements: Vec<(usize, Judgement)> =
+            self.served(at).map(|(place, one)| (place, judge.scenario(one))).collect();
+        let seen = self.cause(at).map(|cause| {
+            report::seen(cause, &Detection::of(&recording, cause, &self.catalog.rules))
+        });
+        let written = to.map(|to| self.write(at, &judgements, to));
+        Ok(Told { judgements, seen, written })
     }
-    if let Some(cause) = served.cause() {
-        let detection = Detection::of(&recording, cause, &served.catalog.rules);
-        out(&report::seen(cause, &detection));
-    }
-    if let Some(to) = to {
-        let to = to.join(&run.hash);
-        let written = serde_json::to_vec_pretty(&judgements)
+
+    fn write(
+        &self,
+        at: usize,
+        judgements: &[(usize, Judgement)],
+        to: &Path,
+    ) -> Result<PathBuf, String> {
+        let hash = &self.runs[at].hash;
+        let to = to.join(hash);
+        let named: Vec<(&Scenario, &Judgement)> =
+            judgements.iter().map(|(place, one)| (&self.scenarios[*place], one)).collect();
+        serde_json::to_vec_pretty(&named)
             .map_err(std::io::Error::other)
             .and_then(|verdicts| {
-                runs::copy(folder, &to)?;
+                runs::copy(&self.store.run(hash), &to)?;
                 std::fs::write(to.join("verdicts.json"), verdicts)
-            });
-        match written {
-            Ok(()) => err(&format!("run {} is in {}", run.hash, to.display())),
-            Err(error) => {
-                let said =
-                    format!("run {} cannot be written to {}: {error}", run.hash, to.display());
-                exit = exit.or(complain(&said, Exit::Environment));
-            }
-        }
+            })
+            .map_err(|error| {
+                format!("run {hash} cannot be written to {}: {error}", to.display())
+            })?;
+        Ok(to)
     }
-    exit
+
+    /// Prints what a recording told.
+    fn tell(&self, at: usize, cost: &About, read: Read, junit: &mut Junit) -> Exit {
+        let hash = &self.runs[at].hash;
+        let told = match read {
+            Ok(told) => told,
+            Err(error) => {
+                self.not_judged(at, &error.to_string(), junit);
+                return complain(&format!("run {hash}: {error}"), Exit::Environment);
+            }
+        };
+        let mut exit = Exit::Pass;
+        for (place, judgement) in &told.judgements {
+            let scenario = &self.scenarios[*place];
+            out(&report::judgement(scenario, judgement));
+            junit.judged(scenario, judgement, &Source::of(cost));
+            exit = exit.or(judgement.verdict.into());
+        }
+        if let Some(seen) = &told.seen {
+            out(seen);
+        }
+        match told.written {
+            Some(Ok(to)) => err(&format!("run {hash} is in {}", to.display())),
+            Some(Err(said)) => exit = exit.or(complain(&said, Exit::Environment)),
+            None => {}
+        }
+        out(&format!("run {hash}: {}\n", report::cost(cost)));
+        exit
+    }
 }

@@ -1,6 +1,9 @@
 //! Runs in processes of their own: each has its panic hook and its memory to itself, and a kill ends all of it.
 
+use std::any::Any;
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -19,9 +22,11 @@ use crate::spec::Spec;
 pub enum Event {
     /// A run is further on.
     Progress(usize, Progress),
-    /// A run came to its end, or was there already.
+    /// A run came to its end, or was there already. It is read now.
     Finished(usize, Box<About>, bool),
-    /// A run did not.
+    /// What a run tells has been read.
+    Read(usize),
+    /// A run did not come to its end.
     Failed(usize, String),
     /// Someone pressed the key.
     Interrupted,
@@ -50,21 +55,44 @@ enum Line {
 
 type Children = Arc<Mutex<Vec<(usize, Child)>>>;
 
+/// How a run that came to its end is read, such as by judging it: given its place among the runs, and what is known of it.
+pub type Reader<T> = Arc<dyn Fn(usize, &About) -> T + Send + Sync>;
+
+/// What the supervisor hears of.
+enum Heard<T> {
+    Event(Event),
+    /// What reading a run came to, or what its reader panicked with.
+    Read(usize, Result<T, Box<dyn Any + Send>>),
+}
+
 /// Executes runs, each in a child process, and tells what happens. Ends with every child.
 ///
 /// Returns [`Exit::Interrupted`] after an interruption, [`Exit::Environment`] where a run failed.
-pub fn execute(plan: &Plan<'_>, mut tell: impl FnMut(&Event)) -> Exit {
-    let (events, told) = channel();
-    let interrupts = events.clone();
+pub fn execute(plan: &Plan<'_>, tell: impl FnMut(&Event)) -> Exit {
+    let nothing: Reader<()> = Arc::new(|_, _| ());
+    execute_and_read(plan, &nothing, tell).0
+}
+
+/// The same, with every run read as soon as it is there and while others are under way: reading takes the place of the run among
+/// those that may go on at once. What it came to stands at the run's place; none where the run did not come to its end.
+pub fn execute_and_read<T: Send + 'static>(
+    plan: &Plan<'_>,
+    reader: &Reader<T>,
+    mut tell: impl FnMut(&Event),
+) -> (Exit, Vec<Option<T>>) {
+    let (heard, hears) = channel();
+    let interrupts = heard.clone();
     // A handler can be set once a process; whoever set it first keeps it.
     let _ = ctrlc::set_handler(move || {
         // Once the runs are done nobody listens, and nothing is left to be stopped.
-        if interrupts.send(Event::Interrupted).is_err() {
+        if interrupts.send(Heard::Event(Event::Interrupted)).is_err() {
             std::process::exit(i32::from(Exit::Interrupted.code()));
         }
     });
     let children: Children = Arc::default();
-    let exit = supervise(plan, &events, &told, &children, &mut tell);
+    let mut read: Vec<Option<T>> = plan.runs.iter().map(|_| None).collect();
+    let mut supervisor = Supervisor { plan, reader, heard, children: &children, running: 0 };
+    let exit = supervisor.supervise(&hears, &mut read, &mut tell);
     for (_, child) in children.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
         // One that has ended cannot be killed, which is as well.
         let _ = child.kill();
@@ -72,9 +100,9 @@ pub fn execute(plan: &Plan<'_>, mut tell: impl FnMut(&Event)) -> Exit {
     }
     // What a lab was making when it was killed it can no longer remove.
     if plan.runs.iter().any(|run| run.lab == Kind::Containers) {
-        return exit.or(swept());
+        return (exit.or(swept()), read);
     }
-    exit
+    (exit, read)
 }
 
 /// Removes the containers of labs that have ended. Without an engine there are none.
@@ -94,32 +122,92 @@ fn end_with_parent() {
     });
 }
 
-fn supervise(
-    plan: &Plan<'_>,
-    events: &Sender<Event>,
-    told: &Receiver<Event>,
-    children: &Children,
-    tell: &mut impl FnMut(&Event),
-) -> Exit {
-    let mut exit = Exit::Pass;
-    let mut waiting = (0..plan.runs.len()).collect::<std::collections::VecDeque<_>>();
-    let mut running = 0;
-    loop {
-        while running < plan.jobs.max(1)
+struct Supervisor<'a, T> {
+    plan: &'a Plan<'a>,
+    reader: &'a Reader<T>,
+    heard: Sender<Heard<T>>,
+    children: &'a Children,
+    /// Runs under way, and those that are read.
+    running: usize,
+}
+
+impl<T: Send + 'static> Supervisor<'_, T> {
+    fn supervise(
+        &mut self,
+        hears: &Receiver<Heard<T>>,
+        read: &mut [Option<T>],
+        tell: &mut impl FnMut(&Event),
+    ) -> Exit {
+        let mut exit = Exit::Pass;
+        let mut waiting: VecDeque<usize> = (0..self.plan.runs.len()).collect();
+        loop {
+            exit = exit.or(self.fill(&mut waiting, tell));
+            if self.running == 0 {
+                return exit;
+            }
+            let mut event = match hears.recv() {
+                Ok(Heard::Event(event)) => event,
+                Ok(Heard::Read(at, Ok(found))) => {
+                    self.running -= 1;
+                    read[at] = Some(found);
+                    Event::Read(at)
+                }
+                Ok(Heard::Read(_, Err(panic))) => resume_unwind(panic),
+                Err(_) => return exit,
+            };
+            match &event {
+                Event::Progress(..) | Event::Read(_) => {}
+                Event::Interrupted => {
+                    for run in self.plan.runs {
+                        // What is not there need not be removed.
+                        let _ = std::fs::remove_dir_all(self.plan.store.unfinished(&run.hash));
+                    }
+                    return Exit::Interrupted;
+                }
+                Event::Finished(at, about, _) => {
+                    take_leave(self.children, *at);
+                    match self.plan.store.keep(&self.plan.runs[*at].hash) {
+                        Ok(()) => self.read(*at, about),
+                        Err(error) => {
+                            self.running -= 1;
+                            event = Event::Failed(*at, format!("the run cannot be kept: {error}"));
+                            exit = exit.or(Exit::Environment);
+                        }
+                    }
+                }
+                Event::Failed(at, _) => {
+                    self.running -= 1;
+                    take_leave(self.children, *at);
+                    let unfinished = self.plan.store.unfinished(&self.plan.runs[*at].hash);
+                    let _ = std::fs::remove_dir_all(unfinished);
+                    exit = exit.or(Exit::Environment);
+                }
+            }
+            tell(&event);
+        }
+    }
+
+    /// Begins what waits until as much is under way as may be.
+    fn fill(&mut self, waiting: &mut VecDeque<usize>, tell: &mut impl FnMut(&Event)) -> Exit {
+        let mut exit = Exit::Pass;
+        while self.running < self.plan.jobs.max(1)
             && let Some(at) = waiting.pop_front()
         {
-            let run = &plan.runs[at];
-            if !plan.again
+            let run = &self.plan.runs[at];
+            if !self.plan.again
                 && run.lab == Kind::Simulated
-                && let Some(about) = plan.store.known(&run.hash)
+                && let Some(about) = self.plan.store.known(&run.hash)
             {
+                self.running += 1;
+                self.read(at, &about);
                 tell(&Event::Finished(at, Box::new(about), true));
                 continue;
             }
-            match begin(plan, at, events) {
+            match begin(self.plan, at, &self.heard) {
                 Ok(child) => {
-                    children.lock().unwrap_or_else(PoisonError::into_inner).push((at, child));
-                    running += 1;
+                    let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+                    children.push((at, child));
+                    self.running += 1;
                 }
                 Err(error) => {
                     tell(&Event::Failed(at, error.to_string()));
@@ -127,35 +215,17 @@ fn supervise(
                 }
             }
         }
-        if running == 0 {
-            return exit;
-        }
-        let Ok(mut event) = told.recv() else { return exit };
-        match &event {
-            Event::Progress(..) => {}
-            Event::Interrupted => {
-                for run in plan.runs {
-                    // What is not there need not be removed.
-                    let _ = std::fs::remove_dir_all(plan.store.unfinished(&run.hash));
-                }
-                return Exit::Interrupted;
-            }
-            Event::Finished(at, ..) => {
-                running -= 1;
-                take_leave(children, *at);
-                if let Err(error) = plan.store.keep(&plan.runs[*at].hash) {
-                    event = Event::Failed(*at, format!("the run cannot be kept: {error}"));
-                    exit = exit.or(Exit::Environment);
-                }
-            }
-            Event::Failed(at, _) => {
-                running -= 1;
-                take_leave(children, *at);
-                let _ = std::fs::remove_dir_all(plan.store.unfinished(&plan.runs[*at].hash));
-                exit = exit.or(Exit::Environment);
-            }
-        }
-        tell(&event);
+        exit
+    }
+
+    /// Has a run read. Nobody waits for readers after an interruption: they end with the process.
+    fn read(&self, at: usize, about: &About) {
+        let (reader, heard, about) = (Arc::clone(self.reader), self.heard.clone(), about.clone());
+        std::thread::spawn(move || {
+            let found = catch_unwind(AssertUnwindSafe(|| reader(at, &about)));
+            // Who no longer listens is about to end us.
+            let _ = heard.send(Heard::Read(at, found));
+        });
     }
 }
 
@@ -170,7 +240,11 @@ fn take_leave(children: &Children, at: usize) {
     }
 }
 
-fn begin(plan: &Plan<'_>, at: usize, events: &Sender<Event>) -> std::io::Result<Child> {
+fn begin<T: Send + 'static>(
+    plan: &Plan<'_>,
+    at: usize,
+    heard: &Sender<Heard<T>>,
+) -> std::io::Result<Child> {
     let run = &plan.runs[at];
     let folder = plan.store.unfinished(&run.hash);
     std::fs::create_dir_all(&folder)?;
@@ -196,14 +270,14 @@ fn begin(plan: &Plan<'_>, at: usize, events: &Sender<Event>) -> std::io::Result<
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(std::io::Error::other("the child has no output"));
     };
-    let events = events.clone();
+    let heard = heard.clone();
     std::thread::spawn(move || {
         let mut done = None;
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             match serde_json::from_str(&line) {
                 Ok(Line::Progress(progress)) => {
                     // Who no longer listens is about to end us.
-                    let _ = events.send(Event::Progress(at, progress));
+                    let _ = heard.send(Heard::Event(Event::Progress(at, progress)));
                 }
                 Ok(Line::Done(about)) => done = Some(about),
                 Err(_) => {}
@@ -217,7 +291,7 @@ fn begin(plan: &Plan<'_>, at: usize, events: &Sender<Event>) -> std::io::Result<
                 Event::Failed(at, format!("the lab ended early: {}", said.join("\n")))
             }
         };
-        let _ = events.send(event);
+        let _ = heard.send(Heard::Event(event));
     });
     Ok(child)
 }

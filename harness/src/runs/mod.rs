@@ -7,7 +7,7 @@ pub mod about;
 mod child;
 mod store;
 
-pub use child::{Event, Plan, execute, lab_run};
+pub use child::{Event, Plan, Reader, execute, execute_and_read, lab_run};
 pub use store::{Store, copy};
 
 use crate::lab::Kind;

@@ -1,11 +1,14 @@
 //! Where runs are kept: `.relapse/runs/<hash>/`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
-use super::about::About;
+use super::about::{self, About};
 
-/// Runs kept; the oldest beyond that go.
-const KEPT: usize = 64;
+/// Kept runs take at most so many bytes; those that were not used for longest go first. The default suite takes about 150 MB,
+/// an ablation of every incident ten times that: both are to find all of theirs again.
+const KEPT_BYTES: u64 = 4_000_000_000;
 
 /// The kept runs of a repository.
 #[derive(Clone, Debug)]
@@ -29,13 +32,17 @@ impl Store {
         self.folder.join(format!(".{hash}.{}", std::process::id()))
     }
 
-    /// What is known of a run that was done before; none where it was not, or not to its end.
+    /// What is known of a run that was done before; none where it was not, or not to its end. It counts as used.
     pub fn known(&self, hash: &str) -> Option<About> {
         let folder = self.run(hash);
         if !folder.join("recording/index.json").is_file() {
             return None;
         }
-        serde_json::from_slice(&std::fs::read(folder.join("run.json")).ok()?).ok()
+        let about = serde_json::from_slice(&std::fs::read(folder.join("run.json")).ok()?).ok();
+        // A folder that cannot be marked is forgotten sooner, and its run done again.
+        let now = UNIX_EPOCH + Duration::from_micros(about::wall().0);
+        let _ = File::open(&folder).and_then(|folder| folder.set_modified(now));
+        about
     }
 
     /// Puts a finished run in its place.
@@ -67,20 +74,41 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes the oldest runs beyond those that are kept: once everything has been judged.
+    /// Removes the runs that were not used for longest, beyond what is kept: once everything has been judged.
     pub fn forget_oldest(&self) -> std::io::Result<()> {
+        self.forget_beyond(KEPT_BYTES)
+    }
+
+    fn forget_beyond(&self, kept_bytes: u64) -> std::io::Result<()> {
         let mut runs = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
             let entry = entry?;
-            runs.push((entry.metadata()?.modified()?, entry.path()));
+            let unfinished = entry.file_name().to_string_lossy().starts_with('.');
+            if !unfinished {
+                runs.push((entry.metadata()?.modified()?, entry.path()));
+            }
         }
         runs.sort();
-        let surplus = runs.len().saturating_sub(KEPT);
-        for (_, path) in runs.into_iter().take(surplus) {
-            std::fs::remove_dir_all(path)?;
+        let mut bytes = 0;
+        for (_, path) in runs.into_iter().rev() {
+            bytes += size_bytes(&path)?;
+            if bytes > kept_bytes {
+                std::fs::remove_dir_all(path)?;
+            }
         }
         Ok(())
     }
+}
+
+/// What the files below a folder take.
+fn size_bytes(folder: &Path) -> std::io::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { size_bytes(&entry.path())? } else { metadata.len() };
+    }
+    Ok(bytes)
 }
 
 /// Copies a folder of files and folders.
@@ -96,4 +124,33 @@ pub fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A finished run of 1,000 bytes of recording, last used so many seconds after the epoch.
+    fn run(store: &Store, hash: &str, used_s: u64) -> std::io::Result<()> {
+        let folder = store.run(hash);
+        std::fs::create_dir_all(folder.join("recording"))?;
+        std::fs::write(folder.join("recording/index.json"), [b' '; 1_000])?;
+        std::fs::write(folder.join("run.json"), serde_json::to_vec(&About::default())?)?;
+        File::open(folder)?.set_modified(UNIX_EPOCH + Duration::from_secs(used_s))
+    }
+
+    #[test]
+    fn what_was_used_last_is_kept() -> std::io::Result<()> {
+        let root = tempfile::tempdir()?;
+        let store = Store::of(root.path());
+        for (hash, used_s) in [("a", 1), ("b", 2), ("c", 3)] {
+            run(&store, hash, used_s)?;
+        }
+        let one = size_bytes(&store.run("a"))?;
+        assert!(store.known("a").is_some(), "it was done before");
+        store.forget_beyond(2 * one)?;
+        let kept = ["a", "b", "c"].map(|hash| store.known(hash).is_some());
+        assert_eq!(kept, [true, false, true], "the oldest was used just now");
+        Ok(())
+    }
 }

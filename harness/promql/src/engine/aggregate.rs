@@ -32,45 +32,80 @@ impl Evaluator<'_> {
             None | Some(Expr::Text(_)) => 0.0,
             Some(parameter) => self.scalar(parameter, time)?,
         };
-        let vector = self.vector(&aggregate.operand, time)?;
         match aggregate.operator {
-            Aggregator::CountValues => self.count_values(aggregate, &vector),
-            Aggregator::TopK | Aggregator::BottomK => self.rank(aggregate, vector, parameter),
-            _ => Ok(self.accumulate(aggregate, &vector, parameter)),
+            Aggregator::CountValues => {
+                let vector = self.vector(&aggregate.operand, time)?;
+                self.count_values(aggregate, &vector)
+            }
+            Aggregator::TopK | Aggregator::BottomK => {
+                let vector = self.vector(&aggregate.operand, time)?;
+                self.rank(aggregate, vector, parameter)
+            }
+            _ => self.accumulate(aggregate, time, parameter),
         }
     }
 
     fn accumulate(
         &mut self,
         aggregate: &Aggregate,
-        vector: &[Sample],
+        time: TimestampMs,
         parameter: f64,
-    ) -> Vec<Sample> {
+    ) -> Result<Vec<Sample>, EvalError> {
         let start = Accumulator::new(aggregate.operator, self.settings.dialect, parameter);
-        let groups = &mut self.cache.node(aggregate.node).groups;
+        let mut groups = std::mem::take(&mut self.cache.node(aggregate.node).groups);
         let mut accumulators: Vec<Option<Accumulator>> = Vec::new();
         let mut order = Vec::new();
-        for (nth, sample) in vector.iter().enumerate() {
+        let mut nth = 0;
+        let done = self.each(&aggregate.operand, time, |labels, value| {
             let keys = &mut groups.keys;
-            let group = groups.members.get(nth, &sample.labels, |labels| {
-                keys.insert_full(aggregate.grouping.key(labels)).0
-            });
+            let group = groups
+                .members
+                .get(nth, labels, |labels| keys.insert_full(aggregate.grouping.key(labels)).0);
+            nth += 1;
             if group >= accumulators.len() {
                 accumulators.resize_with(group + 1, || None);
             }
             match &mut accumulators[group] {
-                Some(accumulator) => accumulator.add(sample.value),
+                Some(accumulator) => accumulator.add(value),
                 empty => {
-                    *empty = Some(start.with_first(sample.value));
+                    *empty = Some(start.with_first(value));
                     order.push(group);
                 }
             }
-        }
+        });
         let result = |group: &usize| {
             let value = accumulators[*group].take()?.result();
             Some(Sample { labels: groups.keys[*group].clone(), value })
         };
-        order.iter().filter_map(result).collect()
+        let vector = order.iter().filter_map(result).collect();
+        self.cache.node(aggregate.node).groups = groups;
+        done.map(|()| vector)
+    }
+
+    /// Visits the elements of an instant vector. What is only read once is not collected first: to count a reference to the
+    /// labels of every series costs more than to add its value.
+    fn each(
+        &mut self,
+        expr: &Expr,
+        time: TimestampMs,
+        mut visit: impl FnMut(&Labels, f64),
+    ) -> Result<(), EvalError> {
+        match expr {
+            Expr::Select(selection) => {
+                self.each_current(selection, time, |labels, _, value| visit(labels, value));
+            }
+            _ => match Self::of_one_metric(expr) {
+                Some(call) => {
+                    self.each_over_range(call, time, visit)?;
+                }
+                None => {
+                    for sample in self.vector(expr, time)? {
+                        visit(&sample.labels, sample.value);
+                    }
+                }
+            },
+        }
+        Ok(())
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a power of two")]

@@ -5,6 +5,7 @@ use super::math::{self, Kahan, Mean, number, quantile};
 use super::select::Span;
 use super::{Dialect, EvalError, Sample, rate};
 use crate::TimestampMs;
+use crate::labels::Labels;
 use crate::query::plan::{Call, Expr};
 use crate::query::{Function, ValueType, value_type};
 
@@ -29,6 +30,23 @@ impl Evaluator<'_> {
         call: &Call,
         time: TimestampMs,
     ) -> Result<Vec<Sample>, EvalError> {
+        let mut vector = Vec::new();
+        let unlike = self.each_over_range(call, time, |labels, value| {
+            vector.push(Sample { labels: labels.clone(), value });
+        })?;
+        if !unlike {
+            self.cache.node(call.node).unique.check(&vector)?;
+        }
+        Ok(vector)
+    }
+
+    /// Visits what a function of a range makes of each series. Returns whether labels of any two are sure to differ.
+    pub(super) fn each_over_range(
+        &mut self,
+        call: &Call,
+        time: TimestampMs,
+        mut visit: impl FnMut(&Labels, f64),
+    ) -> Result<bool, EvalError> {
         let kernel = kernel(call.function)
             .ok_or_else(|| EvalError::new("this function cannot be evaluated"))?;
         let mut parameters = [0.0; 2];
@@ -45,7 +63,7 @@ impl Evaluator<'_> {
         let range = range.ok_or_else(|| EvalError::new("expected a range vector"))?;
         let (span, dialect) = (self.span(range, time)?, self.settings.dialect);
         let keeps_name = matches!(call.function, Function::LastOverTime | Function::FirstOverTime);
-        let mut vector = Vec::new();
+        let mut any = false;
         self.windows(range, time, |window| {
             let input = Input {
                 times: window.times,
@@ -56,22 +74,33 @@ impl Evaluator<'_> {
                 dialect,
             };
             if let Some(value) = kernel(&input) {
-                let labels = if keeps_name { window.labels } else { window.bare };
-                vector.push(Sample { labels: labels.clone(), value });
+                any = true;
+                visit(if keeps_name { window.labels } else { window.bare }, value);
             }
         })?;
         if matches!(call.function, Function::HoltWinters | Function::DoubleExponentialSmoothing)
-            && !vector.is_empty()
+            && any
         {
             check_factors(parameters)?;
         }
-        let one_metric =
-            matches!(range, Expr::Range { selection, .. } if selection.metric.is_some());
-        if !keeps_name && !one_metric {
-            self.cache.node(call.node).unique.check(&vector)?;
-        }
-        Ok(vector)
+        Ok(keeps_name || one_metric(range))
     }
+
+    /// The function of a range that an expression is, where no two of its results have the same labels.
+    pub(super) fn of_one_metric(expr: &Expr) -> Option<&Call> {
+        match expr {
+            Expr::Call(call)
+                if kernel(call.function).is_some() && call.arguments.iter().any(one_metric) =>
+            {
+                Some(call)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn one_metric(range: &Expr) -> bool {
+    matches!(range, Expr::Range { selection, .. } if selection.metric.is_some())
 }
 
 fn kernel(function: Function) -> Option<Kernel> {

@@ -34,18 +34,30 @@ impl Evaluator<'_> {
         time: TimestampMs,
         pick: impl Fn(TimestampMs, f64) -> f64,
     ) -> Vec<Sample> {
+        let mut vector = Vec::new();
+        self.each_current(selection, time, |labels, time, value| {
+            vector.push(Sample { labels: labels.clone(), value: pick(time, value) });
+        });
+        vector
+    }
+
+    /// Visits the current sample of each series that has one.
+    pub(super) fn each_current(
+        &mut self,
+        selection: &Selection,
+        time: TimestampMs,
+        mut visit: impl FnMut(&Labels, TimestampMs, f64),
+    ) {
         let reference = self.resolve(selection.moment, time);
         let oldest = reference - self.settings.lookback_ms + self.open_start();
         let selected = self.take_selected(selection);
-        let mut vector = Vec::with_capacity(selected.ids.len());
         for id in &selected.ids {
             let series = self.database.get(*id);
             if let Some((time, value)) = series.current(reference, oldest) {
-                vector.push(Sample { labels: series.labels.clone(), value: pick(time, value) });
+                visit(&series.labels, time, value);
             }
         }
         self.cache.node(selection.node).selected = selected;
-        vector
     }
 
     /// 1 where a range excludes its start.
