@@ -45,7 +45,7 @@ Feature: An older configuration carried forward
       And the replay starts at 2023-07-20 19:00
       And every data center runs build "kv-2023-07"
       And data centers "MEL01" and "VIE02" go down for maintenance at 19:02 and return at 19:04
-      When it is 19:07
+      When it is 19:06
       And the new backend is switched off everywhere
       And it is 19:12
       And "the deploy script" releases:
