@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::impact::{Impact, quiet};
 use crate::judge::{Judge, Judgement, Verdict};
 use crate::lab::Kind;
-use crate::recording::{Recording, RecordingError};
+use crate::recording::RecordingError;
 use crate::runs::about::About;
 use crate::runs::{self, Event, Plan, Reader, Run, Store};
 use crate::spec::expectation::Window;
@@ -99,7 +99,7 @@ impl Batch {
     /// What became of every trial that a run serves, by the trial's place.
     fn judge(&self, at: usize, about: &About) -> Result<Vec<(usize, Ran)>, RecordingError> {
         let run = &self.runs[at];
-        let mut recording = Recording::read(&self.store.run(&run.hash).join("recording"))?;
+        let mut recording = self.store.recording(&run.hash, run.lab)?;
         let mut ran = Vec::new();
         for (builds, served) in held_to(&self.trials, &run.scenarios) {
             // What was taken away is missed: promises are those of the builds that still had it.

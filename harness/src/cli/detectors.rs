@@ -12,7 +12,7 @@ use crate::feature::Catalog;
 use crate::judge::detection::Detection;
 use crate::lab::Kind;
 use crate::live;
-use crate::recording::{Recording, RecordingError};
+use crate::recording::RecordingError;
 use crate::report::{self, Heading, Watcher};
 use crate::runs::{self, Plan, Reader, Run, Store};
 use crate::spec::Scenario;
@@ -65,7 +65,8 @@ pub(super) fn detectors(root: &Path, args: &Detectors) -> Exit {
     if exit != Exit::Pass {
         return complain("not every run came to its end", exit);
     }
-    let mut tables: Vec<_> = runs.iter().zip(tables.into_iter().flatten()).collect();
+    let mut tables: Vec<_> =
+        runs.iter().zip(tables).filter_map(|(run, table)| Some((run, table?))).collect();
     // In the order of the features, not of their lengths.
     tables.sort_by_key(|(run, _)| run.scenarios.iter().min().copied());
     tables.into_iter().fold(Exit::Pass, |exit, (run, table)| match table {
@@ -100,7 +101,7 @@ fn table(
     else {
         return Ok(None);
     };
-    let recording = Recording::read(&store.run(&run.hash).join("recording"))?;
+    let recording = store.recording(&run.hash, run.lab)?;
     let titles: BTreeSet<String> = match &served[..] {
         [one] => [one.title()].into(),
         // Scenarios of one run are views of the same history: their rule says which.

@@ -11,7 +11,6 @@ use crate::feature::fork::{Branch, Forked, done, fork as branch_off};
 use crate::feature::{Library, Selection};
 use crate::fork::{Alike, Comparison};
 use crate::lab::Kind;
-use crate::recording::Recording;
 use crate::report::{self, Watcher};
 use crate::runs::{self, Plan, Store};
 use crate::spec::Scenario;
@@ -122,7 +121,7 @@ fn compare(root: &Path, args: &Fork, scenario: &Scenario, forked: &Forked) -> Ex
     let mut recordings = Vec::new();
     for at in 0..sides.len() {
         let run = runs.iter().find(|run| run.scenarios.contains(&at));
-        match run.map(|run| Recording::read(&store.run(&run.hash).join("recording"))) {
+        match run.map(|run| store.recording(&run.hash, run.lab)) {
             Some(Ok(recording)) => recordings.push(recording),
             Some(Err(error)) => return complain(&error.to_string(), Exit::Environment),
             None => return complain("a run is missing", Exit::Environment),

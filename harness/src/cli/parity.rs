@@ -106,8 +106,9 @@ fn compare(
 ) -> Result<Compared, Exit> {
     let of = |lab| runs.iter().filter(move |run| run.lab == lab && run.scenarios.contains(&at));
     let read = |run: &Run| -> Result<Recording, Exit> {
-        let recording = Recording::read(&store.run(&run.hash).join("recording"));
-        recording.map_err(|error| complain(&error.to_string(), Exit::Environment))
+        store
+            .recording(&run.hash, run.lab)
+            .map_err(|error| complain(&error.to_string(), Exit::Environment))
     };
     let mut simulated = of(Kind::Simulated);
     let (Some(one), Some(other)) = (simulated.next(), of(Kind::Containers).next()) else {

@@ -11,7 +11,7 @@ use crate::feature::Catalog;
 use crate::judge::detection::Detection;
 use crate::judge::{Judge, Judgement};
 use crate::lab::Kind;
-use crate::recording::{Recording, RecordingError};
+use crate::recording::RecordingError;
 use crate::report::junit::{Junit, Source};
 use crate::report::{self, Watcher};
 use crate::runs::about::{self, About, Stopwatch};
@@ -91,13 +91,12 @@ fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
     };
     let jobs = if args.jobs == 0 { cores } else { args.jobs };
     let store = Store::of(root);
-    let (to, suite) = (args.out.clone(), Suite { runs, scenarios, catalog, store: store.clone() });
-    let suite = Arc::new(suite);
+    let suite = Arc::new(Suite { runs, scenarios, catalog, store: store.clone() });
     let plan = Plan { runs: &suite.runs, jobs, again: args.no_cache, store: &store };
     let mut watcher = Watcher::new(&suite.runs);
     let mut costs = vec![Err("it was interrupted".to_owned()); suite.runs.len()];
     let judged = Arc::clone(&suite);
-    let reader: Reader<Read> = Arc::new(move |at, _| judged.judge(at, to.as_deref()));
+    let reader: Reader<Read> = Arc::new(move |at, _| judged.judge(at));
     let (mut exit, read) = runs::execute_and_read(&plan, &reader, |event| {
         watcher.event(event);
         match event {
@@ -110,7 +109,8 @@ fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
     for ((at, cost), read) in costs.iter().enumerate().zip(read) {
         match (cost, read) {
             (Ok(cost), Some(read)) if !interrupted => {
-                exit = exit.or(suite.tell(at, cost, read, junit));
+                exit = exit.or(suite.tell((at, cost), read, args.out.as_deref(), junit));
+                out(&format!("run {}: {}\n", suite.runs[at].hash, report::cost(cost)));
             }
             (Ok(_), _) => suite.not_judged(at, "it was interrupted", junit),
             (Err(why), _) => suite.not_judged(at, why, junit),
@@ -184,8 +184,6 @@ struct Told {
     judgements: Vec<(usize, Judgement)>,
     /// Who saw an incident first, and who named its cause.
     seen: Option<String>,
-    /// Where run and verdicts were written to, or why they were not.
-    written: Option<Result<PathBuf, String>>,
 }
 
 impl Suite {
@@ -209,20 +207,19 @@ impl Suite {
         self.served(at).for_each(|(_, scenario)| junit.not_judged(scenario, &source, why));
     }
 
-    /// Judges every scenario of a run, and writes the verdicts where asked.
-    fn judge(&self, at: usize, to: Option<&Path>) -> Read {
-        let folder = self.store.run(&self.runs[at].hash);
-        let recording = Recording::read(&folder.join("recording"))?;
+    /// Judges every scenario of a run.
+    fn judge(&self, at: usize) -> Read {
+        let recording = self.store.recording(&self.runs[at].hash, self.runs[at].lab)?;
         let judge = Judge::new(&recording);
         let judgements: Vec<(usize, Judgement)> =
             self.served(at).map(|(place, one)| (place, judge.scenario(one))).collect();
         let seen = self.cause(at).map(|cause| {
             report::seen(cause, &Detection::of(&recording, cause, &self.catalog.rules))
         });
-        let written = to.map(|to| self.write(at, &judgements, to));
-        Ok(Told { judgements, seen, written })
+        Ok(Told { judgements, seen })
     }
 
+    /// Writes run and verdicts.
     fn write(
         &self,
         at: usize,
@@ -245,8 +242,14 @@ impl Suite {
         Ok(to)
     }
 
-    /// Prints what a recording told.
-    fn tell(&self, at: usize, cost: &About, read: Read, junit: &mut Junit) -> Exit {
+    /// Prints what a recording told, and writes it where asked.
+    fn tell(
+        &self,
+        (at, cost): (usize, &About),
+        read: Read,
+        to: Option<&Path>,
+        junit: &mut Junit,
+    ) -> Exit {
         let hash = &self.runs[at].hash;
         let told = match read {
             Ok(told) => told,
@@ -265,12 +268,11 @@ impl Suite {
         if let Some(seen) = &told.seen {
             out(seen);
         }
-        match told.written {
+        match to.map(|to| self.write(at, &told.judgements, to)) {
             Some(Ok(to)) => err(&format!("run {hash} is in {}", to.display())),
             Some(Err(said)) => exit = exit.or(complain(&said, Exit::Environment)),
             None => {}
         }
-        out(&format!("run {hash}: {}\n", report::cost(cost)));
         exit
     }
 }

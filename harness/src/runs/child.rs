@@ -58,11 +58,14 @@ type Children = Arc<Mutex<Vec<(usize, Child)>>>;
 /// How a run that came to its end is read, such as by judging it: given its place among the runs, and what is known of it.
 pub type Reader<T> = Arc<dyn Fn(usize, &About) -> T + Send + Sync>;
 
+/// What a reader panicked with.
+type Panic = Box<dyn Any + Send>;
+
 /// What the supervisor hears of.
 enum Heard<T> {
     Event(Event),
-    /// What reading a run came to, or what its reader panicked with.
-    Read(usize, Result<T, Box<dyn Any + Send>>),
+    /// What reading a run came to.
+    Read(usize, Result<T, Panic>),
 }
 
 /// Executes runs, each in a child process, and tells what happens. Ends with every child.
@@ -82,27 +85,52 @@ pub fn execute_and_read<T: Send + 'static>(
 ) -> (Exit, Vec<Option<T>>) {
     let (heard, hears) = channel();
     let interrupts = heard.clone();
-    // A handler can be set once a process; whoever set it first keeps it.
-    let _ = ctrlc::set_handler(move || {
-        // Once the runs are done nobody listens, and nothing is left to be stopped.
-        if interrupts.send(Heard::Event(Event::Interrupted)).is_err() {
-            std::process::exit(i32::from(Exit::Interrupted.code()));
-        }
-    });
+    listen(Some(Box::new(move || {
+        // Who no longer listens has come to its end.
+        let _ = interrupts.send(Heard::Event(Event::Interrupted));
+    })));
     let children: Children = Arc::default();
     let mut read: Vec<Option<T>> = plan.runs.iter().map(|_| None).collect();
     let mut supervisor = Supervisor { plan, reader, heard, children: &children, running: 0 };
-    let exit = supervisor.supervise(&hears, &mut read, &mut tell);
+    let ended = supervisor.supervise(&hears, &mut read, &mut tell);
+    listen(None);
+    // It may have come when nothing was under way any more.
+    let interrupted =
+        hears.try_iter().any(|heard| matches!(heard, Heard::Event(Event::Interrupted)));
     for (_, child) in children.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
         // One that has ended cannot be killed, which is as well.
         let _ = child.kill();
         let _ = child.wait();
     }
-    // What a lab was making when it was killed it can no longer remove.
-    if plan.runs.iter().any(|run| run.lab == Kind::Containers) {
-        return (exit.or(swept()), read);
+    if !matches!(ended, Ok(Exit::Pass)) {
+        for run in plan.runs {
+            // What is not there need not be removed.
+            let _ = std::fs::remove_dir_all(plan.store.unfinished(&run.hash));
+        }
     }
-    (exit, read)
+    // What a lab was making when it was killed it can no longer remove.
+    let contained = plan.runs.iter().any(|run| run.lab == Kind::Containers);
+    let swept = if contained { swept() } else { Exit::Pass };
+    match ended {
+        Ok(exit) => (if interrupted { Exit::Interrupted } else { exit }.or(swept), read),
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// Who is told when somebody presses the key. A handler can be set only once a process, and runs are executed more often.
+type Listener = Box<dyn Fn() + Send>;
+static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
+
+fn listen(listener: Option<Listener>) {
+    *LISTENER.lock().unwrap_or_else(PoisonError::into_inner) = listener;
+    // Whoever set it first keeps it, which is always this.
+    let _ = ctrlc::set_handler(|| {
+        match &*LISTENER.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(tell) => tell(),
+            // Nothing is under way, and so nothing is left to be stopped.
+            None => std::process::exit(i32::from(Exit::Interrupted.code())),
+        }
+    });
 }
 
 /// Removes the containers of labs that have ended. Without an engine there are none.
@@ -137,13 +165,13 @@ impl<T: Send + 'static> Supervisor<'_, T> {
         hears: &Receiver<Heard<T>>,
         read: &mut [Option<T>],
         tell: &mut impl FnMut(&Event),
-    ) -> Exit {
+    ) -> Result<Exit, Panic> {
         let mut exit = Exit::Pass;
         let mut waiting: VecDeque<usize> = (0..self.plan.runs.len()).collect();
         loop {
             exit = exit.or(self.fill(&mut waiting, tell));
             if self.running == 0 {
-                return exit;
+                return Ok(exit);
             }
             let mut event = match hears.recv() {
                 Ok(Heard::Event(event)) => event,
@@ -152,18 +180,12 @@ impl<T: Send + 'static> Supervisor<'_, T> {
                     read[at] = Some(found);
                     Event::Read(at)
                 }
-                Ok(Heard::Read(_, Err(panic))) => resume_unwind(panic),
-                Err(_) => return exit,
+                Ok(Heard::Read(_, Err(panic))) => return Err(panic),
+                Err(_) => return Ok(exit),
             };
             match &event {
                 Event::Progress(..) | Event::Read(_) => {}
-                Event::Interrupted => {
-                    for run in self.plan.runs {
-                        // What is not there need not be removed.
-                        let _ = std::fs::remove_dir_all(self.plan.store.unfinished(&run.hash));
-                    }
-                    return Exit::Interrupted;
-                }
+                Event::Interrupted => return Ok(Exit::Interrupted),
                 Event::Finished(at, about, _) => {
                     take_leave(self.children, *at);
                     match self.plan.store.keep(&self.plan.runs[*at].hash) {

@@ -2,9 +2,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::about::{self, About};
+use crate::lab::Kind;
+use crate::recording::{Recording, RecordingError};
 
 /// Kept runs take at most so many bytes; those that were not used for longest go first. The default suite takes about 150 MB,
 /// an ablation of every incident ten times that: both are to find all of theirs again.
@@ -45,13 +50,38 @@ impl Store {
         about
     }
 
-    /// Puts a finished run in its place.
+    /// Puts a finished run in its place. What stood there until now may be read by another process all the while.
     pub fn keep(&self, hash: &str) -> std::io::Result<()> {
-        let place = self.run(hash);
-        if place.exists() {
-            std::fs::remove_dir_all(&place)?;
+        let (new, place) = (self.unfinished(hash), self.run(hash));
+        if !place.exists() && std::fs::rename(&new, &place).is_ok() {
+            return Ok(());
         }
-        std::fs::rename(self.unfinished(hash), place)
+        match renameat_with(CWD, &new, CWD, &place, RenameFlags::EXCHANGE) {
+            Ok(()) => std::fs::remove_dir_all(new),
+            // Not every file system can.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                std::fs::remove_dir_all(&place)?;
+                std::fs::rename(new, place)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads the recording of a run. One of the simulated lab that cannot be read is forgotten, so that it is done again next time.
+    pub fn recording(&self, hash: &str, lab: Kind) -> Result<Recording, RecordingError> {
+        let read = Recording::read(&self.run(hash).join("recording"));
+        if read.is_err() && lab == Kind::Simulated {
+            // What cannot be removed is told as what cannot be read.
+            let _ = self.remove(hash);
+        }
+        read
+    }
+
+    /// Removes a run, under a name that nobody takes for a run's: half of one is none.
+    fn remove(&self, hash: &str) -> std::io::Result<()> {
+        let aside = self.folder.join(format!(".old-{hash}.{}", std::process::id()));
+        std::fs::rename(self.run(hash), &aside)?;
+        std::fs::remove_dir_all(aside)
     }
 
     /// Removes unfinished runs of processes that have ended, or all of them; how many there were.
@@ -80,24 +110,35 @@ impl Store {
     }
 
     fn forget_beyond(&self, kept_bytes: u64) -> std::io::Result<()> {
+        self.sweep(false)?;
         let mut runs = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
             let entry = entry?;
-            let unfinished = entry.file_name().to_string_lossy().starts_with('.');
-            if !unfinished {
-                runs.push((entry.metadata()?.modified()?, entry.path()));
+            let hash = entry.file_name().to_string_lossy().into_owned();
+            if let Some(used) = used(&entry.path())
+                && !hash.starts_with('.')
+            {
+                runs.push((used, hash));
             }
         }
         runs.sort();
-        let mut bytes = 0;
-        for (_, path) in runs.into_iter().rev() {
-            bytes += size_bytes(&path)?;
-            if bytes > kept_bytes {
-                std::fs::remove_dir_all(path)?;
+        let (mut bytes, mut forgotten) = (0, Ok(()));
+        for (known, hash) in runs.into_iter().rev() {
+            let folder = self.run(&hash);
+            bytes += size_bytes(&folder).unwrap_or_default();
+            // Another process may have begun to read it meanwhile.
+            if bytes > kept_bytes && used(&folder) == Some(known) {
+                forgotten = forgotten.and(self.remove(&hash));
             }
         }
-        Ok(())
+        forgotten
     }
+}
+
+/// When a run was last used; none of what is no folder, or no longer there.
+fn used(folder: &Path) -> Option<SystemTime> {
+    let metadata = std::fs::metadata(folder).ok()?;
+    if metadata.is_dir() { metadata.modified().ok() } else { None }
 }
 
 /// What the files below a folder take.
@@ -151,6 +192,48 @@ mod tests {
         store.forget_beyond(2 * one)?;
         let kept = ["a", "b", "c"].map(|hash| store.known(hash).is_some());
         assert_eq!(kept, [true, false, true], "the oldest was used just now");
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_run_is_left_alone() -> std::io::Result<()> {
+        let root = tempfile::tempdir()?;
+        let store = Store::of(root.path());
+        run(&store, "a", 1)?;
+        let (note, under_way) = (store.folder.join("note.txt"), store.unfinished("b"));
+        std::fs::write(&note, "whose is this?")?;
+        std::fs::create_dir_all(&under_way)?;
+        store.forget_beyond(0)?;
+        assert!(store.known("a").is_none());
+        assert!(note.exists() && under_way.exists());
+        Ok(())
+    }
+
+    #[test]
+    fn a_run_that_is_done_again_takes_the_place_of_the_first() -> std::io::Result<()> {
+        let root = tempfile::tempdir()?;
+        let store = Store::of(root.path());
+        run(&store, "a", 1)?;
+        let again = store.unfinished("a");
+        std::fs::create_dir_all(again.join("recording"))?;
+        std::fs::write(again.join("recording/index.json"), "")?;
+        let about = About { seed: 7, ..About::default() };
+        std::fs::write(again.join("run.json"), serde_json::to_vec(&about)?)?;
+        store.keep("a")?;
+        assert_eq!(store.known("a").map(|about| about.seed), Some(7));
+        assert!(!again.exists());
+        Ok(())
+    }
+
+    #[test]
+    fn a_run_whose_recording_cannot_be_read_is_no_longer_known() -> std::io::Result<()> {
+        let root = tempfile::tempdir()?;
+        let store = Store::of(root.path());
+        run(&store, "a", 1)?;
+        assert!(store.recording("a", Kind::Containers).is_err());
+        assert!(store.known("a").is_some(), "it cannot be done again as it was");
+        assert!(store.recording("a", Kind::Simulated).is_err());
+        assert!(store.known("a").is_none());
         Ok(())
     }
 }
