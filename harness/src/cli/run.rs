@@ -102,7 +102,7 @@ fn run_all(root: &Path, args: &Run, junit: &mut Junit) -> Exit {
         match event {
             Event::Finished(at, about, _) => costs[*at] = Ok(about.clone()),
             Event::Failed(at, why) => costs[*at] = Err(why.clone()),
-            Event::Progress(..) | Event::Read(_) | Event::Interrupted => {}
+            Event::Progress(..) | Event::Interrupted => {}
         }
     });
     let interrupted = exit == Exit::Interrupted;

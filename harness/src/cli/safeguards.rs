@@ -180,6 +180,6 @@ fn told(runs: &[Run], event: &Event) {
             ));
         }
         Event::Failed(at, why) => err(&format!("  failed {}: {why}", runs[*at].hash)),
-        Event::Progress(..) | Event::Read(_) | Event::Interrupted => {}
+        Event::Progress(..) | Event::Interrupted => {}
     }
 }

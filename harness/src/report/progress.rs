@@ -53,7 +53,6 @@ impl<'a> Watcher<'a> {
                 let how = if *known { "known" } else { "done" };
                 self.say(&format!("run {} {how}: {}", run.hash, super::cost(about)), true);
             }
-            Event::Read(_) => {}
             Event::Failed(at, why) => {
                 self.latest[*at] = None;
                 self.say(&format!("run {} failed: {why}", self.runs[*at].hash), true);

@@ -24,8 +24,6 @@ pub enum Event {
     Progress(usize, Progress),
     /// A run came to its end, or was there already. It is read now.
     Finished(usize, Box<About>, bool),
-    /// What a run tells has been read.
-    Read(usize),
     /// A run did not come to its end.
     Failed(usize, String),
     /// Someone pressed the key.
@@ -178,13 +176,13 @@ impl<T: Send + 'static> Supervisor<'_, T> {
                 Ok(Heard::Read(at, Ok(found))) => {
                     self.running -= 1;
                     read[at] = Some(found);
-                    Event::Read(at)
+                    continue;
                 }
                 Ok(Heard::Read(_, Err(panic))) => return Err(panic),
                 Err(_) => return Ok(exit),
             };
             match &event {
-                Event::Progress(..) | Event::Read(_) => {}
+                Event::Progress(..) => {}
                 Event::Interrupted => return Ok(Exit::Interrupted),
                 Event::Finished(at, about, _) => {
                     take_leave(self.children, *at);

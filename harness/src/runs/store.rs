@@ -171,22 +171,23 @@ pub fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A finished run of 1,000 bytes of recording, last used so many seconds after the epoch.
-    fn run(store: &Store, hash: &str, used_s: u64) -> std::io::Result<()> {
-        let folder = store.run(hash);
-        std::fs::create_dir_all(folder.join("recording"))?;
-        std::fs::write(folder.join("recording/index.json"), [b' '; 1_000])?;
-        std::fs::write(folder.join("run.json"), serde_json::to_vec(&About::default())?)?;
-        File::open(folder)?.set_modified(UNIX_EPOCH + Duration::from_secs(used_s))
+    /// A store of finished runs of 1,000 bytes of recording each, one second after the other last used.
+    fn holding(hashes: &[&str]) -> std::io::Result<(tempfile::TempDir, Store)> {
+        let root = tempfile::tempdir()?;
+        let store = Store::of(root.path());
+        for (hash, used_s) in hashes.iter().zip(1..) {
+            let folder = store.run(hash);
+            std::fs::create_dir_all(folder.join("recording"))?;
+            std::fs::write(folder.join("recording/index.json"), [b' '; 1_000])?;
+            std::fs::write(folder.join("run.json"), serde_json::to_vec(&About::default())?)?;
+            File::open(folder)?.set_modified(UNIX_EPOCH + Duration::from_secs(used_s))?;
+        }
+        Ok((root, store))
     }
 
     #[test]
     fn what_was_used_last_is_kept() -> std::io::Result<()> {
-        let root = tempfile::tempdir()?;
-        let store = Store::of(root.path());
-        for (hash, used_s) in [("a", 1), ("b", 2), ("c", 3)] {
-            run(&store, hash, used_s)?;
-        }
+        let (_root, store) = holding(&["a", "b", "c"])?;
         let one = size_bytes(&store.run("a"))?;
         assert!(store.known("a").is_some(), "it was done before");
         store.forget_beyond(2 * one)?;
@@ -197,9 +198,7 @@ mod tests {
 
     #[test]
     fn what_is_no_run_is_left_alone() -> std::io::Result<()> {
-        let root = tempfile::tempdir()?;
-        let store = Store::of(root.path());
-        run(&store, "a", 1)?;
+        let (_root, store) = holding(&["a"])?;
         let (note, under_way) = (store.folder.join("note.txt"), store.unfinished("b"));
         std::fs::write(&note, "whose is this?")?;
         std::fs::create_dir_all(&under_way)?;
@@ -211,9 +210,7 @@ mod tests {
 
     #[test]
     fn a_run_that_is_done_again_takes_the_place_of_the_first() -> std::io::Result<()> {
-        let root = tempfile::tempdir()?;
-        let store = Store::of(root.path());
-        run(&store, "a", 1)?;
+        let (_root, store) = holding(&["a"])?;
         let again = store.unfinished("a");
         std::fs::create_dir_all(again.join("recording"))?;
         std::fs::write(again.join("recording/index.json"), "")?;
@@ -227,9 +224,7 @@ mod tests {
 
     #[test]
     fn a_run_whose_recording_cannot_be_read_is_no_longer_known() -> std::io::Result<()> {
-        let root = tempfile::tempdir()?;
-        let store = Store::of(root.path());
-        run(&store, "a", 1)?;
+        let (_root, store) = holding(&["a"])?;
         assert!(store.recording("a", Kind::Containers).is_err());
         assert!(store.known("a").is_some(), "it cannot be done again as it was");
         assert!(store.recording("a", Kind::Simulated).is_err());
